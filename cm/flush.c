@@ -1,0 +1,415 @@
+/* The flusher: takes records to the server, one StoreData at a time per vnode so that
+ * data versions can be followed, and turns the answer into a verdict for the record, all
+ * of it and nothing else. Runs on whichever thread wants the verdict (cm_flush) or on a
+ * worker (conflicts, age). No lock is held over prepare, an RPC, or settle: the state
+ * WRITING keeps everybody else off the record. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cm/record.h"
+
+enum { UAE = 49733376, GRACE_US = 300 * 1000000, BACKOFF_MAX_S = 60 };
+
+enum cm_store_class cm_store_classify(const struct rx_error *e)
+{
+	if (e->origin == RX_ORIGIN_RXKAD) {
+		if (e->code == RXKAD_EXPIRED)
+			return CM_STORE_EXPIRED;
+		return e->code == RXKAD_INCONSISTENCY || e->code == RXKAD_PACKETSHORT || e->code == RXKAD_OUTOFSEQUENCE
+			       ? CM_STORE_BUSY
+			       : CM_STORE_BADCRED;
+	}
+	if (e->origin == RX_ORIGIN_ERRNO && e->code == EKEYEXPIRED)
+		return CM_STORE_EXPIRED;
+	if (e->origin == RX_ORIGIN_ERRNO && e->code == ENOKEY)
+		return CM_STORE_DENIED;
+	if (e->origin != RX_ORIGIN_AFS)
+		return CM_STORE_BUSY;
+	switch (e->code) {
+	case EPERM:
+	case EACCES:
+	case UAE + 0:
+	case UAE + 12:
+		return CM_STORE_DENIED;
+	case 1235: /* VICETOKENDEAD */
+		return CM_STORE_EXPIRED;
+	case 102: /* VNOVNODE */
+	case ENOENT:
+	case UAE + 1:
+		return CM_STORE_GONE;
+	case EROFS:
+	case UAE + 29:
+		return CM_STORE_ROFS;
+	case EFBIG:
+	case EISDIR:
+	case EINVAL:
+	case UAE + 20:
+	case UAE + 21:
+	case UAE + 26:
+		return CM_STORE_FATAL;
+	case 108: /* VDISKFULL */
+	case 109: /* VOVERQUOTA */
+	case ENOSPC:
+	case UAE + 27:
+	case UAE + 120:
+		return CM_STORE_SPACE;
+	default:
+		return CM_STORE_BUSY;
+	}
+}
+
+/* What the server's answer means for this record. Data is dropped only on its word that
+ * this token may not or this file is not. */
+static enum cm_verdict verdict_of(const struct cm_record *r, enum cm_store_class class, uint64_t now)
+{
+	switch (class) {
+	case CM_STORE_OK:
+		return CM_VERDICT_STORED;
+	case CM_STORE_DENIED:
+	case CM_STORE_BADCRED:
+	case CM_STORE_GONE:
+	case CM_STORE_FATAL:
+		return CM_VERDICT_KILL;
+	case CM_STORE_ROFS:
+		return r->attempts > 0 ? CM_VERDICT_KILL : CM_VERDICT_KEEP;
+	case CM_STORE_EXPIRED:
+		return r->wanted && r->expired_us && now - r->expired_us > GRACE_US ? CM_VERDICT_KILL
+										    : CM_VERDICT_KEEP;
+	default:
+		return CM_VERDICT_KEEP;
+	}
+}
+
+/* The RPCs. A ticket that the server does not like is replaced once by a fresh one of
+ * the same identity; never by another identity. */
+static enum cm_store_class attempt(struct cm_records *rs, struct cm_token *t, const struct cm_plan *plan, bool sync,
+				   bool *foreign, struct rx_error *err)
+{
+	enum cm_store_class class;
+
+	for (int fresh = 0;; fresh++) {
+		if (cm_store_runs(rs->vnode, t, plan, sync, foreign, err) == 0)
+			return CM_STORE_OK;
+		class = cm_store_classify(err);
+		if (fresh > 0 || (class != CM_STORE_BADCRED && class != CM_STORE_EXPIRED))
+			return class;
+		if (cm_token_refresh(t, NULL) != 0)
+			return class;
+	}
+}
+
+static void emit(struct cm_records *rs, const struct cm_record_view *r, enum cm_event_kind kind,
+		 const struct rx_error *error)
+{
+	struct cm_event ev = {
+		.kind = kind,
+		.vnode = rs->vnode,
+		.token = r->token,
+		.from = r->first * CM_PAGE + r->off_first,
+		.to = r->last * CM_PAGE + r->to_last,
+		.seq = r->seq,
+	};
+
+	if (error)
+		ev.error = *error;
+	cm_emit(cm_vnode_cm(rs->vnode), &ev);
+}
+
+static void trace(struct cm_records *rs, const struct cm_record_view *r, enum cm_verdict verdict,
+		  const struct rx_error *error)
+{
+	static const char *const names[] = { "stored", "kept", "killed" };
+	struct cm_token_info info;
+	struct cm_trace_event ev = { .what = "record", .name = names[verdict], .server = "" };
+	char detail[400];
+
+	cm_token_info(r->token, &info);
+	snprintf(detail, sizeof(detail), "record %llu of %s, pages %llu..%llu", (unsigned long long)r->seq,
+		 info.principal[0] ? info.principal : "anonymous", (unsigned long long)r->first,
+		 (unsigned long long)r->last);
+	ev.detail = detail;
+	ev.error = verdict == CM_VERDICT_STORED ? NULL : error;
+	ev.start_us = ev.end_us = rx_now_us(rs->lock.env);
+	cm_trace(cm_vnode_cm(rs->vnode), &ev);
+}
+
+static void back_off(struct cm_records *rs, struct cm_record *r, enum cm_store_class class, const struct rx_error *e)
+{
+	uint64_t now = rx_now_us(rs->lock.env);
+	unsigned shift = r->attempts < 6 ? r->attempts : 6;
+	uint64_t wait_s = 1u << shift;
+
+	r->attempts++;
+	r->error = *e;
+	r->not_before_us = now + (wait_s < BACKOFF_MAX_S ? wait_s : BACKOFF_MAX_S) * 1000000u;
+	if (class == CM_STORE_EXPIRED && !r->expired_us)
+		r->expired_us = now;
+	cm_record_set_state(r, r->wanted ? CM_RECORD_CONFLICTING : CM_RECORD_PENDING);
+}
+
+/* Lock held on entry and exit. Takes r, which is PENDING or CONFLICTING, to the server.
+ * Returns 0 if it was stored or killed, -1 with err if it stays dirty. */
+static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, struct rx_error *err)
+{
+	const struct cm_space_ops *ops = rs->ops;
+	void *space = rs->space;
+	struct rx_error error = { 0 };
+	struct cm_record_view view;
+	struct cm_plan plan = { 0 };
+	enum cm_store_class class = CM_STORE_OK;
+	enum cm_verdict verdict;
+	bool foreign = false, broken, gone, tell_expired;
+
+	assert(!rs->writing && ops);
+	cm_record_set_state(r, CM_RECORD_WRITING);
+	rs->writing = r;
+	broken = r->inval_gen != cm_inval_gen(rs->vnode);
+	cm_record_view(r, &view);
+	rx_mutex_unlock(&rs->lock);
+
+	if (ops->prepare(space, &view, broken, &plan) != 0) {
+		rx_error_errno(&error, ENOMEM, "not enough memory to store a change; it stays in the cache");
+		class = CM_STORE_BUSY;
+	} else if (plan.nruns > 0) {
+		class = attempt(rs, view.token, &plan, sync, &foreign, &error);
+	}
+
+	rx_mutex_lock(&rs->lock);
+	verdict = verdict_of(r, class, rx_now_us(rs->lock.env));
+	if (verdict == CM_VERDICT_KILL)
+		cm_record_set_state(r, CM_RECORD_KILLING);
+	rx_mutex_unlock(&rs->lock);
+
+	trace(rs, &view, verdict, &error);
+	ops->settle(space, &view, verdict);
+	if (verdict == CM_VERDICT_KILL)
+		cm_forget_rights(rs->vnode, view.token);
+	free(plan.runs);
+	free(plan.buffer);
+
+	rx_mutex_lock(&rs->lock);
+	rs->writing = NULL;
+	tell_expired = class == CM_STORE_EXPIRED && verdict == CM_VERDICT_KEEP && !r->told_expired;
+	gone = class == CM_STORE_GONE;
+	cm_token_get(view.token); /* the events below outlive the record */
+	if (verdict == CM_VERDICT_KEEP) {
+		r->told_expired |= tell_expired;
+		back_off(rs, r, class, &error);
+	} else {
+		if (verdict == CM_VERDICT_KILL)
+			cm_cursor_advance(rs, view.token, &error);
+		cm_record_set_state(r, verdict == CM_VERDICT_KILL ? CM_RECORD_KILLED : CM_RECORD_DONE);
+		cm_record_remove(rs, r);
+	}
+	cm_flush_kick(rs);
+	rx_cond_broadcast(&rs->settled);
+	rx_mutex_unlock(&rs->lock);
+
+	if (verdict == CM_VERDICT_KILL)
+		emit(rs, &view, CM_EVENT_KILLED, &error);
+	else if (tell_expired)
+		emit(rs, &view, CM_EVENT_EXPIRED, &error);
+	else if (foreign && verdict == CM_VERDICT_STORED)
+		emit(rs, &view, CM_EVENT_OVERWROTE, NULL);
+	cm_token_put(view.token);
+	cm_records_notify_changed(rs);
+	if (gone)
+		cm_records_gone(rs, &error);
+	rx_mutex_lock(&rs->lock);
+	if (verdict == CM_VERDICT_KEEP && err)
+		*err = error;
+	return verdict == CM_VERDICT_KEEP ? -1 : 0;
+}
+
+/* Whether flush_one dropped the record's reference on the vnode is told by its return;
+ * the caller holds one of its own meanwhile. */
+static int flush_and_put(struct cm_records *rs, struct cm_record *r, bool sync, struct rx_error *err)
+{
+	int rc = flush_one(rs, r, sync, err);
+
+	if (rc == 0) {
+		rx_mutex_unlock(&rs->lock);
+		cm_vnode_put(rs->vnode);
+		rx_mutex_lock(&rs->lock);
+	}
+	return rc;
+}
+
+static struct cm_record *pick_due(struct cm_records *rs, uint64_t now, uint64_t *next)
+{
+	struct cm_record *best = NULL;
+
+	*next = UINT64_MAX;
+	for (struct cm_record *r = rs->list; r; r = r->next) {
+		if (r->state != CM_RECORD_CONFLICTING)
+			continue;
+		if (r->not_before_us > now)
+			*next = r->not_before_us < *next ? r->not_before_us : *next;
+		else if (!best || r->seq < best->seq)
+			best = r;
+	}
+	return best;
+}
+
+static void flush_worker(void *arg)
+{
+	struct cm_vnode *v = arg;
+	struct cm_records *rs = cm_vnode_records(v);
+	struct cm_record *r;
+	uint64_t next;
+
+	rx_mutex_lock(&rs->lock);
+	rs->queued = false;
+	while (!rs->writing && rs->ops && (r = pick_due(rs, rx_now_us(rs->lock.env), &next)) != NULL)
+		flush_and_put(rs, r, false, NULL);
+	rx_mutex_unlock(&rs->lock);
+	cm_vnode_put(v);
+}
+
+void cm_flush_kick(struct cm_records *rs)
+{
+	uint64_t next;
+
+	if (rs->queued || rs->writing)
+		return;
+	if (pick_due(rs, rx_now_us(rs->lock.env), &next)) {
+		rs->queued = true;
+		cm_work(cm_vnode_cm(rs->vnode), flush_worker, cm_vnode_get(rs->vnode));
+	} else if (next != UINT64_MAX) {
+		cm_flush_timer(rs->vnode, next);
+	}
+}
+
+static bool touches(const struct cm_record *r, uint64_t from, uint64_t to)
+{
+	return r->first * CM_PAGE + r->off_first < to && from < r->last * CM_PAGE + r->to_last;
+}
+
+/* The oldest record of t in the range with after < seq <= until. */
+static struct cm_record *pick_range(struct cm_records *rs, const struct cm_token *t, uint64_t from, uint64_t to,
+				    uint64_t after, uint64_t until)
+{
+	struct cm_record *best = NULL;
+
+	for (struct cm_record *r = rs->list; r; r = r->next) {
+		if ((t && r->token != t) || !touches(r, from, to) || r->seq <= after || r->seq > until)
+			continue;
+		if (!best || r->seq < best->seq)
+			best = r;
+	}
+	return best;
+}
+
+int cm_flush(struct cm_vnode *v, struct cm_token *t, uint64_t from, uint64_t to, bool sync, struct rx_error *err)
+{
+	struct cm_records *rs = cm_vnode_records(v);
+	struct rx_error error;
+	struct cm_record *r;
+	uint64_t after = 0, until;
+	int rc = 0;
+
+	cm_vnode_get(v);
+	rx_mutex_lock(&rs->lock);
+	until = rs->seq;
+	while ((r = pick_range(rs, t, from, to, after, until)) != NULL) {
+		uint64_t seq = r->seq;
+
+		if (r->state == CM_RECORD_PENDING)
+			cm_record_set_state(r, CM_RECORD_CONFLICTING);
+		while (rs->writing)
+			rx_cond_wait(&rs->settled, &rs->lock, UINT64_MAX);
+		r = cm_record_find(rs, seq);
+		if (!r)
+			continue;
+		after = seq;
+		if (flush_and_put(rs, r, sync, &error) != 0 && rc == 0) {
+			rc = -1;
+			if (err)
+				*err = error;
+		}
+	}
+	rx_mutex_unlock(&rs->lock);
+	cm_vnode_put(v);
+	return rc;
+}
+
+void cm_flush_start(struct cm_vnode *v, struct cm_token *t, uint64_t from, uint64_t to)
+{
+	struct cm_records *rs = cm_vnode_records(v);
+
+	rx_mutex_lock(&rs->lock);
+	for (struct cm_record *r = rs->list; r; r = r->next)
+		if ((!t || r->token == t) && touches(r, from, to) && r->state == CM_RECORD_PENDING)
+			cm_record_set_state(r, CM_RECORD_CONFLICTING);
+	cm_flush_kick(rs);
+	rx_mutex_unlock(&rs->lock);
+}
+
+void cm_flush_settle(struct cm_vnode *v, uint64_t from)
+{
+	struct cm_records *rs = cm_vnode_records(v);
+
+	rx_mutex_lock(&rs->lock);
+	while (rs->writing && touches(rs->writing, from, UINT64_MAX))
+		rx_cond_wait(&rs->settled, &rs->lock, UINT64_MAX);
+	rx_mutex_unlock(&rs->lock);
+}
+
+uint64_t cm_records_age(struct cm_records *rs, uint64_t now_us, uint64_t max_age_us)
+{
+	uint64_t next = UINT64_MAX, due;
+
+	rx_mutex_lock(&rs->lock);
+	for (struct cm_record *r = rs->list; r; r = r->next) {
+		if (r->state != CM_RECORD_PENDING && r->state != CM_RECORD_CONFLICTING)
+			continue;
+		due = max_age_us > UINT64_MAX - r->dirtied_us ? UINT64_MAX : r->dirtied_us + max_age_us;
+		if (due < r->not_before_us)
+			due = r->not_before_us;
+		if (due <= now_us && r->state == CM_RECORD_PENDING)
+			cm_record_set_state(r, CM_RECORD_CONFLICTING);
+		else if (due > now_us && due < next)
+			next = due;
+	}
+	cm_flush_kick(rs);
+	rx_mutex_unlock(&rs->lock);
+	return next;
+}
+
+void cm_records_gone(struct cm_records *rs, const struct rx_error *why)
+{
+	struct cm_record_view view;
+	const struct cm_space_ops *ops;
+	struct cm_record *r;
+	void *space;
+
+	rx_mutex_lock(&rs->lock);
+	while ((r = rs->list) != NULL) {
+		while (rs->writing)
+			rx_cond_wait(&rs->settled, &rs->lock, UINT64_MAX);
+		r = rs->list;
+		if (!r)
+			break;
+		cm_record_set_state(r, CM_RECORD_KILLING);
+		rs->writing = r;
+		cm_record_view(r, &view);
+		ops = rs->ops;
+		space = rs->space;
+		rx_mutex_unlock(&rs->lock);
+		ops->settle(space, &view, CM_VERDICT_KILL);
+		emit(rs, &view, CM_EVENT_KILLED, why);
+		rx_mutex_lock(&rs->lock);
+		rs->writing = NULL;
+		cm_cursor_advance(rs, view.token, why);
+		cm_record_set_state(r, CM_RECORD_KILLED);
+		cm_record_remove(rs, r);
+		rx_cond_broadcast(&rs->settled);
+		rx_mutex_unlock(&rs->lock);
+		cm_vnode_put(rs->vnode);
+		rx_mutex_lock(&rs->lock);
+	}
+	rx_mutex_unlock(&rs->lock);
+	cm_records_notify_changed(rs);
+}

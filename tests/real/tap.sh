@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# TAP for the scripts that run against a real cell, and the ways to run umafs there.
+# Sourced with $cell and $build set.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+rig=$top/tests/cell/cell
+n=0 bad=0
+tmp=$(mktemp -d /tmp/umafs-real.XXXXXX)
+trap 'rm -rf "$tmp"' EXIT
+
+# check NAME COMMAND...: one test; its output is shown when it fails.
+check() {
+	local name=$1
+	shift
+	n=$((n + 1))
+	if "$@" >"$tmp/out.$n" 2>&1; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$tmp/out.$n" | tail -n 15
+		bad=$((bad + 1))
+	fi
+}
+
+skip() {
+	n=$((n + 1))
+	echo "ok $n - $1 # SKIP $2"
+}
+
+plan() {
+	echo "1..$n"
+	((bad == 0))
+}
+
+# as USER NODE COMMAND...
+as() {
+	local user=$1 node=$2
+	shift 2
+	"$rig" exec "$cell" "$node" --as "$user" -- "$@"
+}
+
+# umafs USER ARGS... on c1
+umafs() {
+	local user=$1
+	shift
+	as "$user" c1 "$build/umafs" --confdir "$cell/conf" "$@"
+}

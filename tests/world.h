@@ -1,0 +1,24 @@
+/* A deterministic world: an rx_env whose threads are fibers on one OS thread, whose clock
+ * moves only when nobody can run, and whose every choice comes from a seed. One seed, one
+ * outcome. A fiber may be switched away at each lock, unlock, wait and world_yield. When
+ * all fibers wait and no deadline is left, that is a deadlock: world_run returns false. */
+#ifndef UMAFS_TESTS_WORLD_H
+#define UMAFS_TESTS_WORLD_H
+
+#include "rx/env.h"
+
+struct world;
+
+struct world *world_new(uint64_t seed);
+void world_free(struct world *w);
+struct rx_env *world_env(struct world *w);
+/* Runs main_fn(arg) as the first fiber until every fiber has ended. */
+bool world_run(struct world *w, void (*main_fn)(void *), void *arg);
+void world_yield(struct world *w);
+/* Lets virtual time pass. */
+void world_sleep_us(struct world *w, uint64_t us);
+uint64_t world_random(struct world *w);
+/* A hash of every scheduling decision so far: equal seeds must give equal traces. */
+uint64_t world_trace(const struct world *w);
+
+#endif

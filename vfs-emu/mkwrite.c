@@ -1,0 +1,54 @@
+/* page_mkwrite: a store wants to happen on an armed page. It grants, or says what it is
+ * waiting for; it never waits, flushes or asks the server itself, and whoever comes back
+ * starts from the top of fault_serve, where everything is read again. The bind, D and the
+ * un-arming are one step under the locks, so no store is ever without an author. */
+#include <assert.h>
+
+#include "vfs-emu/fault.h"
+#include "vfs-emu/uffd.h"
+
+static void check_owner(struct space *sp, const struct cm_token *t, uint64_t index)
+{
+#ifndef NDEBUG
+	struct cm_record_view view;
+
+	assert(cm_record_at(sp->vnode, index, &view) && view.token == t);
+	assert(view.state == CM_RECORD_PENDING);
+	assert((page_bits(sp, index) & (PAGE_U | PAGE_D | PAGE_W | PAGE_L)) == (PAGE_U | PAGE_D));
+#else
+	(void)sp, (void)t, (void)index;
+#endif
+}
+
+enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t seq)
+{
+	struct space *sp = m->space;
+	unsigned bits = page_bits(sp, index);
+	struct cm_record_view view;
+	bool made = false;
+
+	if (m->write_ok != __atomic_load_n(&sp->rights_gen, __ATOMIC_ACQUIRE))
+		return MKWRITE_RIGHT;
+	/* The writeback of this token's own record is waited for too: its bytes are stable
+	 * until the verdict. */
+	if (bits & PAGE_W)
+		return MKWRITE_PARK;
+	if (claim_is_behind(sp, index, m->token, seq))
+		return MKWRITE_PARK;
+	/* Before the grant, while the page is armed everywhere. A dirty page has its twin, or
+	 * was written as a whole. */
+	if (!(bits & PAGE_D)) {
+		if (twin_make(sp, index) != 0)
+			return MKWRITE_NOMEM;
+		made = true;
+	}
+	if (cm_record_grant(sp->vnode, m->token, index, 0, CM_PAGE, true, &view) == CM_CONFLICT) {
+		if (made)
+			twin_drop(sp, index);
+		return MKWRITE_PARK;
+	}
+	page_change(sp, index, PAGE_D | PAGE_HOT, 0);
+	check_owner(sp, m->token, index);
+	uffd_unarm(m->vfs->uffd, mapping_addr(m, index), CM_PAGE);
+	return MKWRITE_GRANTED;
+}

@@ -1,0 +1,395 @@
+/* The fault service. One handler thread reads messages in batches and serves what needs
+ * no RPC; workers take the rest, and what was parked and may go on. Nothing but faults is
+ * in their queue, so parked write()s cannot starve a fault. These threads touch no
+ * application memory and run no application code. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vfs-emu/fault.h"
+#include "vfs-emu/uffd.h"
+
+enum { BATCH = 16, WORKERS = 4 };
+
+/* ---- queues; service.lock held ---- */
+
+static void push_ready(struct service *s, struct fault *f)
+{
+	f->parked_on = NULL;
+	f->queued = NULL;
+	*s->ready_tail = f;
+	s->ready_tail = &f->queued;
+	rx_cond_signal(&s->work);
+}
+
+static struct fault *pop_ready(struct service *s)
+{
+	struct fault *f = s->ready;
+
+	if (f) {
+		s->ready = f->queued;
+		if (!s->ready)
+			s->ready_tail = &s->ready;
+		f->queued = NULL;
+	}
+	return f;
+}
+
+/* In the order in which they came. */
+static void park_sorted(struct space *sp, struct fault *f)
+{
+	struct fault **p = &sp->parked;
+
+	while (*p && (*p)->seq < f->seq)
+		p = &(*p)->queued;
+	f->queued = *p;
+	*p = f;
+	f->parked_on = sp;
+}
+
+static void unpark(struct service *s, struct fault *f)
+{
+	struct fault **p = &f->parked_on->parked;
+
+	while (*p != f)
+		p = &(*p)->queued;
+	*p = f->queued;
+	push_ready(s, f);
+}
+
+void fault_unpark_all(struct space *sp)
+{
+	struct fault *f;
+
+	while ((f = sp->parked) != NULL) {
+		sp->parked = f->queued;
+		push_ready(&sp->vfs->service, f);
+	}
+}
+
+static void poke(struct service *s)
+{
+	uint64_t one = 1;
+
+	if (write(s->wakefd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		abort(); /* a deadline nobody looks at is a hang */
+}
+
+static void set_deadline(struct service *s, uint64_t when)
+{
+	if (when >= s->next_deadline)
+		return;
+	s->next_deadline = when;
+	poke(s);
+}
+
+void fault_park(struct space *sp, struct fault *f, uint64_t seq)
+{
+	struct service *s = &sp->vfs->service;
+
+	rx_mutex_lock(&s->lock);
+	if (sp->change_seq != seq) {
+		push_ready(s, f);
+	} else {
+		park_sorted(sp, f);
+		if (f->deadline)
+			set_deadline(s, f->deadline);
+	}
+	rx_mutex_unlock(&s->lock);
+}
+
+uint64_t service_seq(struct vfs *vfs)
+{
+	uint64_t seq;
+
+	rx_mutex_lock(&vfs->service.lock);
+	seq = ++vfs->service.seq;
+	rx_mutex_unlock(&vfs->service.lock);
+	return seq;
+}
+
+void service_deadline(struct vfs *vfs, uint64_t when)
+{
+	rx_mutex_lock(&vfs->service.lock);
+	set_deadline(&vfs->service, when);
+	rx_mutex_unlock(&vfs->service.lock);
+}
+
+/* ---- faults come and go ---- */
+
+/* A thread waits for one fault at a time: a newer message from it (it got a signal, or
+ * its page came some other way) makes an older one void. If that one was still parked
+ * for the same page, the newer takes its place in the order and its deadline. */
+static void supersede(struct service *s, struct fault *f)
+{
+	for (struct fault *old = s->outstanding; old; old = old->next) {
+		if (old->tid != f->tid || old->cancelled)
+			continue;
+		old->cancelled = true;
+		if (!old->parked_on)
+			continue;
+		if (old->addr == f->addr) {
+			f->seq = old->seq;
+			f->deadline = old->deadline;
+		}
+		unpark(s, old);
+	}
+}
+
+static struct fault *fault_new(struct vfs *vfs, const struct uffd_msg *msg)
+{
+	struct service *s = &vfs->service;
+	struct fault *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		abort(); /* the thread that waits could not even be told */
+	f->addr = (uintptr_t)(msg->arg.pagefault.address & ~(uint64_t)(CM_PAGE - 1));
+	f->flags = msg->arg.pagefault.flags;
+	f->tid = (int)msg->arg.pagefault.feat.ptid;
+	rx_mutex_lock(&s->lock);
+	f->seq = ++s->seq;
+	supersede(s, f);
+	f->next = s->outstanding;
+	if (f->next)
+		f->next->prev = f;
+	s->outstanding = f;
+	rx_mutex_unlock(&s->lock);
+	return f;
+}
+
+static void fault_free(struct vfs *vfs, struct fault *f)
+{
+	struct service *s = &vfs->service;
+
+	rx_mutex_lock(&s->lock);
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		s->outstanding = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	rx_mutex_unlock(&s->lock);
+	free(f);
+}
+
+static bool is_cancelled(struct vfs *vfs, const struct fault *f)
+{
+	bool cancelled;
+
+	rx_mutex_lock(&vfs->service.lock);
+	cancelled = f->cancelled;
+	rx_mutex_unlock(&vfs->service.lock);
+	return cancelled;
+}
+
+/* On a worker. What was begun (a page that is being read) is ended first. */
+static void work_on(struct vfs *vfs, struct fault *f)
+{
+	enum fault_result result = FAULT_RPC;
+
+	while (result == FAULT_RPC) {
+		fault_rpc(vfs, f);
+		if (is_cancelled(vfs, f)) {
+			claim_drop(&f->claim);
+			result = FAULT_DONE;
+			break;
+		}
+		result = fault_serve(vfs, f);
+	}
+	if (result == FAULT_DONE)
+		fault_free(vfs, f);
+}
+
+static void handle(struct vfs *vfs, const struct uffd_msg *msg)
+{
+	struct service *s = &vfs->service;
+	struct fault *f;
+
+	if (msg->event != UFFD_EVENT_PAGEFAULT)
+		return;
+	f = fault_new(vfs, msg);
+	switch (fault_serve(vfs, f)) {
+	case FAULT_DONE:
+		fault_free(vfs, f);
+		break;
+	case FAULT_PARKED:
+		break;
+	case FAULT_RPC:
+		rx_mutex_lock(&s->lock);
+		push_ready(s, f);
+		rx_mutex_unlock(&s->lock);
+		break;
+	}
+}
+
+/* ---- threads ---- */
+
+static void block_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
+static void worker_main(void *arg)
+{
+	struct vfs *vfs = arg;
+	struct service *s = &vfs->service;
+	struct fault *f;
+
+	block_signals();
+	for (;;) {
+		rx_mutex_lock(&s->lock);
+		while (!(f = pop_ready(s)) && !s->stop)
+			rx_cond_wait(&s->work, &s->lock, UINT64_MAX);
+		rx_mutex_unlock(&s->lock);
+		if (!f)
+			return;
+		work_on(vfs, f);
+	}
+}
+
+/* Faults whose patience is over are served again and find that out; SIGBUS pages end. */
+static void look_at_clock(struct vfs *vfs)
+{
+	struct service *s = &vfs->service;
+	uint64_t now = rx_now_us(vfs->env), next;
+
+	rx_mutex_lock(&s->lock);
+	if (s->next_deadline > now) {
+		rx_mutex_unlock(&s->lock);
+		return;
+	}
+	s->next_deadline = UINT64_MAX;
+	for (struct fault *f = s->outstanding; f; f = f->next) {
+		if (!f->parked_on || !f->deadline)
+			continue;
+		if (f->deadline <= now)
+			unpark(s, f);
+		else if (f->deadline < s->next_deadline)
+			s->next_deadline = f->deadline;
+	}
+	rx_mutex_unlock(&s->lock);
+	next = sigbus_expire(vfs, now);
+	service_deadline(vfs, next);
+}
+
+static int poll_timeout(struct vfs *vfs)
+{
+	struct service *s = &vfs->service;
+	uint64_t when, now = rx_now_us(vfs->env), ms;
+
+	rx_mutex_lock(&s->lock);
+	when = s->next_deadline;
+	rx_mutex_unlock(&s->lock);
+	if (when == UINT64_MAX)
+		return -1;
+	ms = when > now ? (when - now + 999) / 1000 : 0;
+	return ms < 60000 ? (int)ms : 60000;
+}
+
+static void handler_main(void *arg)
+{
+	struct vfs *vfs = arg;
+	struct service *s = &vfs->service;
+	struct pollfd fds[2] = { { .fd = vfs->uffd, .events = POLLIN }, { .fd = s->wakefd, .events = POLLIN } };
+	struct uffd_msg msgs[BATCH];
+	uint64_t drain;
+	bool stop = false;
+
+	block_signals();
+	while (!stop) {
+		ssize_t n = 0;
+
+		if (poll(fds, 2, poll_timeout(vfs)) < 0 && errno != EINTR)
+			abort();
+		if (fds[0].revents) {
+			n = read(vfs->uffd, msgs, sizeof(msgs));
+			if (n < 0 && errno != EAGAIN && errno != EINTR)
+				abort(); /* faults that nobody answers: better no process than zeros */
+		}
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(msgs[0]); i++)
+			handle(vfs, &msgs[i]);
+		if (fds[1].revents && read(s->wakefd, &drain, sizeof(drain)) < 0 && errno != EAGAIN)
+			abort();
+		look_at_clock(vfs);
+		rx_mutex_lock(&s->lock);
+		stop = s->stop;
+		rx_mutex_unlock(&s->lock);
+	}
+}
+
+/* ---- life ---- */
+
+int service_init(struct vfs *vfs, unsigned workers, struct rx_error *err)
+{
+	struct service *s = &vfs->service;
+
+	s->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wakefd < 0)
+		return rx_error_errno(err, errno, "cannot make an eventfd");
+	s->nworkers = workers ? workers : WORKERS;
+	if (s->nworkers > VFS_WORKERS_MAX)
+		s->nworkers = VFS_WORKERS_MAX;
+	s->ready_tail = &s->ready;
+	s->next_deadline = UINT64_MAX;
+	rx_mutex_init(&s->lock, vfs->env, RX_RANK_QUEUE, "fault service");
+	rx_cond_init(&s->work, vfs->env);
+	return 0;
+}
+
+/* open_lock serialises the first mappings of two threads. */
+int service_start(struct vfs *vfs, struct rx_error *err)
+{
+	struct service *s = &vfs->service;
+	char name[24];
+
+	rx_mutex_lock(&vfs->open_lock);
+	for (unsigned i = 0; i < s->nworkers && !s->started; i++) {
+		snprintf(name, sizeof(name), "umafs-fault%u", i % 100);
+		if (!s->workers[i])
+			s->workers[i] = rx_thread_spawn(vfs->env, name, worker_main, vfs);
+		if (!s->workers[i])
+			goto fail;
+	}
+	if (!s->started)
+		s->handler = rx_thread_spawn(vfs->env, "umafs-uffd", handler_main, vfs);
+	if (!s->handler)
+		goto fail;
+	s->started = true;
+	rx_mutex_unlock(&vfs->open_lock);
+	return 0;
+fail:
+	rx_mutex_unlock(&vfs->open_lock);
+	return rx_error_errno(err, EAGAIN, "cannot start the threads that serve page faults");
+}
+
+void service_stop(struct vfs *vfs)
+{
+	struct service *s = &vfs->service;
+
+	rx_mutex_lock(&s->lock);
+	s->stop = true;
+	rx_cond_broadcast(&s->work);
+	rx_mutex_unlock(&s->lock);
+	poke(s);
+	if (s->handler)
+		rx_thread_join(vfs->env, s->handler);
+	for (unsigned i = 0; i < s->nworkers; i++)
+		if (s->workers[i])
+			rx_thread_join(vfs->env, s->workers[i]);
+}
+
+void service_destroy(struct vfs *vfs)
+{
+	rx_cond_destroy(&vfs->service.work);
+	rx_mutex_destroy(&vfs->service.lock);
+	close(vfs->service.wakefd);
+}
