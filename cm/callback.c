@@ -201,6 +201,8 @@ static int32_t get_ce(struct cm *cm, int32_t index, struct afs_db_cache_entry64 
 
 	if (!v)
 		return 1;
+	/* Not an address, but 0 would make cmdebug take it for a sleeping process. */
+	e->addr = (uint32_t)index + 1;
 	rx_mutex_lock(&v->lock);
 	s = v->promise.held ? v->promise.server : NULL;
 	e->cell = v->cell->number;

@@ -34,8 +34,9 @@ static const char *advice(krb5_error_code code)
 		return "; there are no tickets: run kinit";
 	case KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN:
 		return "; the KDC does not know this user: check the spelling of the principal and its realm";
-	case KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN:
 	case KRB5_KT_NOTFOUND:
+		return "; see with klist -k whose keys it holds";
+	case KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN:
 		return "; check the name of the cell and of its realm";
 	case KRB5_KDC_UNREACH:
 	case KRB5_REALM_UNKNOWN:
