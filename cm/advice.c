@@ -36,7 +36,8 @@ static void tell_space(struct cm_vnode *v, struct cm_token *t, struct rx_error *
 			 st.name, grouped(st.used_kib, a), grouped(st.quota_kib, b));
 	else
 		snprintf(text, sizeof(text),
-			 "the server's partition with volume %.64s is full: %s KiB free of %s KiB; ask its administrator",
+			 "the server's partition with volume %.64s is full: %s KiB free of %s KiB; "
+			 "ask its administrator",
 			 st.name, grouped(st.partition_free_kib, a), grouped(st.partition_size_kib, b));
 	memcpy(err->text, text, sizeof(text));
 }

@@ -106,8 +106,8 @@ int cm_acl_store(struct cm_vnode *v, struct cm_token *t, const char *text, struc
 	int rc;
 
 	if (v->fid.vnode % 2 == 0)
-		return rx_error_set(err, RX_ORIGIN_ERRNO, ENOTDIR, ENOTDIR, "%s is not a directory: only they have ACLs",
-				    cm_vnode_text(v, where));
+		return rx_error_set(err, RX_ORIGIN_ERRNO, ENOTDIR, ENOTDIR,
+				    "%s is not a directory: only they have ACLs", cm_vnode_text(v, where));
 	/* The server wants the NUL. */
 	in.acl.len = (uint32_t)strlen(text) + 1;
 	in.acl.data = (uint8_t *)(uintptr_t)text;
@@ -119,7 +119,7 @@ int cm_acl_store(struct cm_vnode *v, struct cm_token *t, const char *text, struc
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
-		rc = cm_advise(v, t, CM_RIGHT_ADMIN, err);
+		rc = cm_advise(v, t, CM_RIGHT_ADMINISTER, err);
 	} else {
 		r.server = op.server;
 		rc = cm_vnode_apply(v, t, &q, &r, NULL, err);

@@ -211,7 +211,8 @@ static int32_t get_ce(struct cm *cm, int32_t index, struct afs_db_cache_entry64 
 	e->data_version = (uint32_t)v->attr.data_version;
 	if (cm_vnode_good(v)) {
 		e->states = STATE_STATD;
-		e->expires = (uint32_t)(cm->env->ops->wall_s(cm->env) + (int64_t)((v->promise.until_us - now) / 1000000));
+		e->expires = (uint32_t)(cm->env->ops->wall_s(cm->env) +
+					(int64_t)((v->promise.until_us - now) / 1000000));
 	}
 	if (v->volume->kind != CM_VOL_RW)
 		e->states = (char)(e->states | STATE_RO);

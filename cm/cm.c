@@ -134,7 +134,8 @@ static uint64_t abandon(struct cm_vnode *v)
 		ev.from = view.first * CM_PAGE + view.off_first;
 		ev.to = view.last * CM_PAGE + view.to_last;
 		rx_error_set(&ev.error, RX_ORIGIN_ERRNO, ETIMEDOUT, ETIMEDOUT,
-			     "%llu bytes were not stored before the client ended", (unsigned long long)(ev.to - ev.from));
+			     "%llu bytes were not stored before the client ended",
+			     (unsigned long long)(ev.to - ev.from));
 		cm_emit(v->cm, &ev);
 		index = view.last + 1;
 	}

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cm/acl.h"
 #include "rx/rx.h"
 
 struct cm;
@@ -129,10 +130,8 @@ const char *cm_vnode_cell(const struct cm_vnode *v);
 /* Status as this token sees it; asks the server unless a promise is held and the
  * token's rights are known. */
 int cm_getattr(struct cm_vnode *v, struct cm_token *t, struct cm_attr *out, struct rx_error *err);
-/* Rights of the token, from cache or server. need: e.g. CM_R; EACCES (RX_ORIGIN_ERRNO)
- * with a sentence that names the missing right. Knows the owner-with-insert rule. */
-enum { CM_RIGHT_READ = 1, CM_RIGHT_WRITE = 2, CM_RIGHT_INSERT = 4, CM_RIGHT_LOOKUP = 8, CM_RIGHT_DELETE = 16,
-       CM_RIGHT_LOCK = 32, CM_RIGHT_ADMIN = 64 };
+/* Rights of the token (cm/acl.h), from cache or server; EACCES (RX_ORIGIN_ERRNO) with a
+ * sentence that names the missing right. Knows the owner-with-insert rule. */
 int cm_may_write(struct cm_vnode *v, struct cm_token *t, struct rx_error *err);
 int cm_may_read(struct cm_vnode *v, struct cm_token *t, struct rx_error *err);
 /* Forgets what is cached about the token's rights (after a refusal). */

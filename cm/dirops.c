@@ -203,7 +203,7 @@ int cm_symlink(struct cm_vnode *dir, struct cm_token *t, const char *name, const
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
-		cm_advise(dir, t, mount_point ? CM_RIGHT_ADMIN : CM_RIGHT_INSERT, err);
+		cm_advise(dir, t, mount_point ? CM_RIGHT_ADMINISTER : CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
 	} else {
 		rc = apply_dir(dir, t, &q, &op, &reply.dir_status, &reply.sync, err);

@@ -63,7 +63,8 @@ static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint
 	struct rx_rpc_sink sink = {.buf = buf, .fn = give, .arg = st};
 	struct afs_fid fid = cm_fid_wire(&v->fid);
 	struct afs_FetchData64_out out;
-	struct cm_reply r = {.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback, .sync = &out.sync};
+	struct cm_reply r = {.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback,
+			     .sync = &out.sync};
 	struct cm_noted q;
 	struct cm_op op;
 

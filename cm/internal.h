@@ -343,6 +343,7 @@ struct cm_op {
 	bool done, failed;
 	bool busy, missing;        /* what some site of this round said */
 	struct rx_error worst;     /* what to say in the end */
+	bool named;                /* it names the call and the server already */
 	struct cm_server *sites[CM_SITES];
 	unsigned nsites, site;
 	uint32_t tried_sites, tried_addrs; /* bits; the latter of the present site */

@@ -91,6 +91,12 @@ static void fail(struct cm_op *op)
 	op->done = op->failed = true;
 }
 
+static void set_worst(struct cm_op *op, const struct rx_error *e)
+{
+	op->worst = *e;
+	op->named = false;
+}
+
 /* Keeps the more telling one: what a server said counts more than that one was silent. */
 static void remember(struct cm_op *op, const struct rx_error *e)
 {
@@ -99,6 +105,7 @@ static void remember(struct cm_op *op, const struct rx_error *e)
 	if (had_word && (e->origin == RX_ORIGIN_RX || e->origin == RX_ORIGIN_ERRNO))
 		return;
 	op->worst = *e;
+	op->named = true;
 }
 
 /* A site not tried in this round: one that is up, else one thought down. */
@@ -139,7 +146,7 @@ static bool ask_vldb(struct cm_op *op, bool *changed)
 	if (cm_family_refresh(op->volume->family, changed, &err) ||
 	    cm_volume_sites(op->volume, op->sites, &op->nsites, &err)) {
 		if (err.code == VL_NOENT_CODE || err.errnum == ENODEV)
-			op->worst = err;
+			set_worst(op, &err);
 		return false;
 	}
 	return true;
@@ -179,7 +186,8 @@ bool cm_op_next(struct cm_op *op)
 		rx_error_clear(&op->error);
 		if (closing(op)) {
 			if (op->worst.code == 0)
-				rx_error_set(&op->worst, RX_ORIGIN_ERRNO, ESHUTDOWN, ESHUTDOWN, "the client is closing");
+				rx_error_set(&op->worst, RX_ORIGIN_ERRNO, ESHUTDOWN, ESHUTDOWN,
+					     "the client is closing");
 			fail(op);
 			break;
 		}
@@ -194,7 +202,7 @@ bool cm_op_next(struct cm_op *op)
 		if (op->service == AFS_SERVICE_PT)
 			addr.port = AFS_PORT_PT;
 		if (cm_conn_get(op->server, &addr, op->service, op->token, &op->conn, &err)) {
-			op->worst = err;
+			set_worst(op, &err);
 			fail(op);
 			break;
 		}
@@ -249,7 +257,8 @@ static enum action classify(const struct cm_op *op, const struct rx_error *e)
 		return op->flags & CM_OP_ONCE ? FINAL : NEXT_ADDR;
 	if (op->volume)
 		return classify_fs(op, e);
-	if (e->origin == RX_ORIGIN_UBIK || e->code == VL_IO_CODE || e->code == VL_NOMEM_CODE || e->code == VL_DBBAD_CODE)
+	if (e->origin == RX_ORIGIN_UBIK || e->code == VL_IO_CODE || e->code == VL_NOMEM_CODE ||
+	    e->code == VL_DBBAD_CODE)
 		return NEXT_SITE;
 	return FINAL;
 }
@@ -281,11 +290,14 @@ static void elsewhere(struct cm_op *op)
 static void reconnect(struct cm_op *op)
 {
 	bool expired = op->error.origin == RX_ORIGIN_RXKAD && op->error.code == RXKAD_EXPIRED;
+	struct rx_error err = op->worst;
 
-	if (op->fresh_conns++ == 0 && (!expired || (op->token && cm_token_refresh(op->token, &op->worst) == 0))) {
+	if (op->fresh_conns++ == 0 && (!expired || (op->token && cm_token_refresh(op->token, &err) == 0))) {
 		op->again = true;
 		return;
 	}
+	if (expired)
+		set_worst(op, &err);
 	/* Without a new ticket no other server will think better of it; else one may
 	 * miss the new key where another has it. */
 	if (expired)
@@ -352,14 +364,14 @@ int cm_op_end(struct cm_op *op, struct rx_error *err)
 	if (is_network(err) && op->flags & CM_OP_ONCE) {
 		char text[sizeof(err->text)];
 
-		snprintf(text, sizeof(text), "%.170s; whether the change was made is not known: look before trying again",
-			 err->text);
+		snprintf(text, sizeof(text),
+			 "%.170s; whether the change was made is not known: look before trying again", err->text);
 		memcpy(err->text, text, sizeof(text));
 	}
 	if (op->missing && (err->code == 103 || err->code == 111))
 		err->errnum = ENODEV;
 	/* The stub has named the call and the server already. */
-	if (err->code == op->error.code && err->origin == op->error.origin)
+	if (op->named)
 		rx_error_prefix(err, "%s", op->vnode ? cm_vnode_text(op->vnode, buf) : op->cell->name);
 	else
 		rx_error_prefix(err, "%s of %s", op->name, op->vnode ? cm_vnode_text(op->vnode, buf) : op->cell->name);

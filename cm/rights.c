@@ -119,7 +119,7 @@ int cm_rights(struct cm_vnode *v, struct cm_token *t, uint32_t *rights, struct r
 /* Of a file only the owner is told of `a`. */
 static bool owns(const struct cm_token *t, const struct cm_attr *attr, uint32_t rights)
 {
-	return t->anonymous ? attr->owner == CM_ANONYMOUS_ID : (rights & CM_RIGHT_ADMIN) != 0;
+	return t->anonymous ? attr->owner == CM_ANONYMOUS_ID : (rights & CM_RIGHT_ADMINISTER) != 0;
 }
 
 /* 0, or the right that is missing. */
@@ -158,7 +158,7 @@ static const char *right_text(uint32_t right)
 		return "delete (d)";
 	case CM_RIGHT_LOCK:
 		return "lock (k)";
-	case CM_RIGHT_ADMIN:
+	case CM_RIGHT_ADMINISTER:
 		return "administer (a)";
 	default:
 		return "a right";
@@ -198,8 +198,8 @@ static int may(struct cm_vnode *v, struct cm_token *t, bool write, struct rx_err
 		return 0;
 	if (missing == CM_RIGHT_WRITE && rights & CM_RIGHT_WRITE)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, EACCES, EACCES,
-				    "permission denied: the mode %03o of %s forbids writing: chmod u+w it", attr.mode & 0777,
-				    cm_vnode_text(v, buf));
+				    "permission denied: the mode %03o of %s forbids writing: chmod u+w it",
+				    attr.mode & 0777, cm_vnode_text(v, buf));
 	return cm_refuse(v, t, missing, err);
 }
 

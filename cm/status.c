@@ -234,7 +234,8 @@ int cm_vnode_fetch_status(struct cm_vnode *v, struct cm_token *t, struct rx_erro
 {
 	struct afs_FetchStatus_in in = {.fid = cm_fid_wire(&v->fid)};
 	struct afs_FetchStatus_out out;
-	struct cm_reply r = {.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback, .sync = &out.sync};
+	struct cm_reply r = {.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback,
+			     .sync = &out.sync};
 	struct cm_noted q;
 	struct cm_op op;
 
@@ -344,7 +345,8 @@ int cm_prefetch_status(struct cm_vnode *dir, struct cm_token *t, const struct cm
 		rc = 0;
 	} else {
 		rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
-			     "InlineBulkStatus: the server answered %u statuses to %zu questions", out.statuses.len, have);
+			     "InlineBulkStatus: the server answered %u statuses to %zu questions", out.statuses.len,
+			     have);
 	}
 	afs_InlineBulkStatus_free(&out);
 out:

@@ -17,7 +17,8 @@ enum {
 
 static int get_credential(struct cm_token *t, struct cm_credential *out, struct rx_error *err)
 {
-	struct cm_krb5_want want = {.spec = t->spec, .cell = t->cell->name, .db_host = t->cell->host, .level = t->level};
+	struct cm_krb5_want want = {.spec = t->spec, .cell = t->cell->name, .db_host = t->cell->host,
+				    .level = t->level};
 
 	return cm_krb5_credential(&want, t->cm->env->ops->wall_s(t->cm->env), out, err);
 }
@@ -149,7 +150,8 @@ int cm_token_refresh(struct cm_token *t, struct rx_error *err)
 	rx_mutex_unlock(&t->lock);
 	if (other)
 		rx_error_set(err, RX_ORIGIN_KRB5, 0, ENOKEY,
-			     "the ticket cache belongs to %s now: run kinit for the former user again", fresh.principal);
+			     "the ticket cache belongs to %s now: run kinit for the former user again",
+			     fresh.principal);
 	else if (same)
 		rx_error_set(err, RX_ORIGIN_RXKAD, RXKAD_EXPIRED, EKEYEXPIRED,
 			     "%s has no newer ticket for cell %s: run kinit", fresh.principal, t->cell->name);

@@ -383,7 +383,8 @@ const char *cm_vnode_text(const struct cm_vnode *v, char buf[384])
 	if (!v->volume)
 		snprintf(buf, 384, "/afs");
 	else
-		snprintf(buf, 384, "/afs/.:mount/%s:%u:%u:%u", v->cell->name, v->fid.volume, v->fid.vnode, v->fid.unique);
+		snprintf(buf, 384, "/afs/.:mount/%s:%u:%u:%u", v->cell->name, v->fid.volume, v->fid.vnode,
+			 v->fid.unique);
 	return buf;
 }
 

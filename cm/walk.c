@@ -81,7 +81,9 @@ static int mount_root(struct cm *cm, struct cm_cell *from, enum cm_volume_kind p
 	if (kind == CM_VOL_NONE)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, ENODEV, ENODEV,
 				    "volume %s of cell %s has no %s that may be used here", name, cell->name,
-				    m->suffix == CM_VOL_BK ? "backup" : m->suffix == CM_VOL_RO ? "read-only copy" : "member");
+				    m->suffix == CM_VOL_BK   ? "backup"
+				    : m->suffix == CM_VOL_RO ? "read-only copy"
+							     : "member");
 	vol = cm_volume_get(family, kind);
 	*root = vol ? cm_vnode_root(vol, m->vnode, m->unique) : NULL;
 	return *root ? 0 : rx_error_errno(err, ENOMEM, "entering volume %s", name);
@@ -358,7 +360,8 @@ int cm_walk_parent(struct cm *cm, struct cm_token *t, const char *path, struct c
 	for (start = len; start > 0 && path[start - 1] != '/'; start--)
 		;
 	if (len - start == 0 || len - start > 255 || start == 0)
-		return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "%.150s has no last name that could be used", path);
+		return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "%.150s has no last name that could be used",
+				    path);
 	memcpy(name, path + start, len - start);
 	name[len - start] = '\0';
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)

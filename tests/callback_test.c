@@ -100,7 +100,8 @@ static int send_break(uint32_t nfids, uint32_t ncbs)
 {
 	struct afs_fid fids[VNODES];
 	struct afs_callback cbs[VNODES];
-	struct afs_cb_CallBack_in in = {.fids = {.len = nfids, .items = fids}, .callbacks = {.len = ncbs, .items = cbs}};
+	struct afs_cb_CallBack_in in = {.fids = {.len = nfids, .items = fids},
+					 .callbacks = {.len = ncbs, .items = cbs}};
 	struct rx_error err;
 
 	memset(cbs, 0, sizeof(cbs));

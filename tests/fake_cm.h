@@ -37,6 +37,8 @@ uint8_t fake_byte(uint64_t off); /* what the server has at off at first */
 void fake_set_rights(struct cm_token *t, unsigned rights); /* CM_RIGHT_READ | CM_RIGHT_WRITE */
 /* The next `times` RPCs of that kind by t (NULL: anybody) end with the server's `code`. */
 void fake_refuse(struct cm *cm, enum fake_rpc_kind kind, struct cm_token *t, int32_t code, unsigned times);
+/* StoreData calls end with EACCES at random. */
+void fake_refuse_randomly(struct cm *cm, unsigned percent);
 /* Every RPC of that kind by t stops before the server does anything, until released. */
 void fake_block(struct cm *cm, enum fake_rpc_kind kind, struct cm_token *t);
 void fake_wait_blocked(struct cm *cm, enum fake_rpc_kind kind, unsigned n);

@@ -176,8 +176,10 @@ static void test_versions(void)
 	CU_ASSERT_EQUAL(cm_version_order(0x1ffffff01u, 3), CM_ORDER_OLDER);
 }
 
-UNIT_MAIN("promise", {"1 normal", test_1_normal}, {"2, 3, CM-21, CM-22, RPC-37 break before reply", test_2_3_break_before_reply},
+UNIT_MAIN("promise", {"1 normal", test_1_normal},
+	  {"2, 3, CM-21, CM-22, RPC-37 break before reply", test_2_3_break_before_reply},
 	  {"5, CM-23 replies overtake", test_5_replies_overtake}, {"6, 7 own store", test_6_7_own_store},
-	  {"10, CM-24 reset between q and r", test_10_reset}, {"11, CM-26 volume break between q and r", test_11_volume_break},
+	  {"10, CM-24 reset between q and r", test_10_reset},
+	  {"11, CM-26 volume break between q and r", test_11_volume_break},
 	  {"another server answers", test_other_server}, {"CM-27, RPC-36 time", test_time},
 	  {"read-only promise without a time", test_read_only_without_time}, {"order of versions, wrap", test_versions})

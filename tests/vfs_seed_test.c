@@ -105,14 +105,18 @@ VFS_TEST(single_writer)
 {
 	struct world w;
 
-	if (!world_new(&w, mode, PAGE))
+	if (!world_new(&w, mode, 2 * PAGE))
 		return;
-	world_map(&w, &w.a, PROT_READ | PROT_WRITE, PAGE);
+	world_map(&w, &w.a, PROT_READ | PROT_WRITE, 2 * PAGE);
 	CU_ASSERT_EQUAL(store(w.a.map + 9, VALUE_A), 0);
 	CU_ASSERT_EQUAL(vfs_msync(w.vfs, (void *)w.a.map, PAGE, MS_SYNC, NULL), 0);
 	CU_ASSERT_EQUAL(fake_count(w.cm, FAKE_STORE, NULL), 1);
 	CU_ASSERT_EQUAL(vfs_msync(w.vfs, (void *)w.a.map, PAGE, MS_SYNC, NULL), 0);
 	CU_ASSERT_EQUAL(fake_count(w.cm, FAKE_STORE, NULL), 1);
+	/* Our own store moved the data version: what is here is still good. */
+	CU_ASSERT_EQUAL(load(w.a.map + PAGE), fake_byte(PAGE));
+	CHECK_PAGE(&w, 0, .u = true, .maps = "r--");
+	CU_ASSERT_EQUAL(fake_count(w.cm, FAKE_FETCH, NULL), 2);
 	world_free(&w);
 }
 

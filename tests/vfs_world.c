@@ -21,7 +21,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	siglongjmp(access_jump, 1);
 }
 
-static void catch_signals(void)
+void catch_signals(void)
 {
 	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 
@@ -257,9 +257,10 @@ void check_page(struct world *w, uint64_t index, struct page_want want, int line
 	for (int i = 0; i < 3; i++)
 		maps_good = maps_good && (want.maps[i] == '.' || want.maps[i] == maps[i]);
 	if (!good || !maps_good)
-		printf("\n  line %d: page %u: U%d D%d W%d %s maps %s, wanted U%d D%d W%d maps %s\n", line, (unsigned)index,
-		       is.uptodate, is.dirty, is.writeback, is.bound ? cm_record_state_name(is.record.state) : "unbound",
-		       maps, want.u, want.d, want.w, want.maps);
+		printf("\n  line %d: page %u: U%d D%d W%d %s maps %s, wanted U%d D%d W%d maps %s\n", line,
+		       (unsigned)index, is.uptodate, is.dirty, is.writeback,
+		       is.bound ? cm_record_state_name(is.record.state) : "unbound", maps, want.u, want.d, want.w,
+		       want.maps);
 	CU_ASSERT(good);
 	CU_ASSERT(maps_good);
 }

@@ -38,6 +38,9 @@ void world_map(struct world *w, struct user *u, int prot, size_t len);
 /* With a conflict timeout other than for ever. */
 bool world_new_timeout(struct world *w, enum vfs_mode mode, uint64_t size, unsigned conflict_timeout_ms);
 
+/* So that accesses survive SIGBUS and SIGSEGV; world_new does it. */
+void catch_signals(void);
+
 /* An access on this thread. -1: SIGBUS or SIGSEGV, told by access_signal. */
 int load(volatile const uint8_t *p);
 int store(volatile uint8_t *p, uint8_t value);

@@ -223,11 +223,19 @@ static bool store(char *map, int at, char c)
 	return true;
 }
 
+static char local[] = "/tmp/umafs-seed-XXXXXX";
+
+static void remove_local(void)
+{
+	unlink(local);
+}
+
 static void prepare(void)
 {
-	char local[] = "/tmp/umafs-seed-XXXXXX", page[PAGE];
+	char page[PAGE];
 	int fd = mkstemp(local);
 
+	atexit(remove_local);
 	snprintf(path, sizeof(path), "%s/page", dir);
 	make_page(page, false, false);
 	if (fd < 0 || write(fd, page, PAGE) != PAGE)
@@ -238,7 +246,6 @@ static void prepare(void)
 						   "write", "carol", "read", NULL });
 	/* admin owns the file: an owner could write without the w right. */
 	must_umafs("admin", (const char *const[]){ "put", local, path, NULL });
-	unlink(local);
 	audit_start = audit_shown = audit_size();
 }
 

@@ -331,7 +331,8 @@ static enum put put_some(struct writer *w)
 	uint64_t index = page_of(w->off), end = page_of(w->off + w->len - 1) + 1, first, n;
 	unsigned bits = page_bits(sp, index);
 
-	if (!space_is_valid(sp, w->validated))
+	/* Pages need a version to be compared with later, also those that are only written. */
+	if (!space_is_valid(sp, w->validated) || !sp->has_version)
 		return PUT_INVALID;
 	if (end > page_of(sp->bound))
 		end = page_of(sp->bound);

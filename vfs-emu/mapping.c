@@ -320,7 +320,7 @@ int vfs_munmap(struct vfs *vfs, void *addr, size_t len, struct rx_error *err)
 	rx_mutex_unlock(&vfs->mappings_lock);
 	if (!fits)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL,
-				    "cannot unmap: not a whole mapping of this client, nor a part at either end of one");
+				    "cannot unmap: neither a whole mapping of this client nor a part at an end of one");
 	for (;;) {
 		rx_mutex_lock(&vfs->mappings_lock);
 		m = unmap_one(vfs, start, end, &from, &to);

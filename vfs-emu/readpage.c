@@ -37,27 +37,9 @@ void readpage_mark(struct space *sp, uint64_t index, uint64_t max, struct read_r
 		.first = index,
 		.gen = sp->gen,
 		.inval_gen = cm_inval_gen(sp->vnode),
-		.version = sp->version,
-		.has_version = sp->has_version,
 	};
 	while (run->n < max && index + run->n < end && page_bits(sp, index + run->n) == 0)
 		page_change(sp, index + run->n++, PAGE_L, 0);
-}
-
-/* What was fetched belongs to another version than what is here, and not through our own
- * stores: then what is here is stale. */
-static bool adopt_version(struct space *sp, const struct read_run *run, uint64_t version)
-{
-	bool ours = sp->has_version && run->has_version && version >= run->version &&
-		    version <= sp->version + sp->inflight_runs;
-
-	if (ours)
-		return false;
-	if (sp->has_version)
-		space_drop_clean(sp);
-	sp->version = version;
-	sp->has_version = true;
-	return true;
 }
 
 static bool overtaken(const struct space *sp, const struct read_run *run)
@@ -106,7 +88,7 @@ static int fill_pages(struct space *sp, const struct read_run *run, const uint8_
 		space_lock(sp);
 		stop = stop || overtaken(sp, run);
 		if (!stop && done == 0)
-			stale = adopt_version(sp, run, version);
+			stale = space_adopt_version(sp, version);
 		if (!stop && insert(sp, at, n, bytes + done * CM_PAGE) != 0) {
 			space_punch(sp, at, n); /* part of it may be present */
 			rc = rx_error_errno(err, ENOMEM, "no memory for a file's pages");

@@ -9,8 +9,7 @@ enum { READ_PAGES_MAX = 1024, READ_AHEAD_MAX = 256, READ_AHEAD_MIN = 16 };
 
 struct read_run {
 	uint64_t first, n;
-	uint64_t gen, inval_gen, version; /* of the moment of the mark */
-	bool has_version;
+	uint64_t gen, inval_gen; /* of the moment of the mark */
 };
 
 /* space->lock held. Marks EMPTY pages from index on, at most max, up to the first other

@@ -203,23 +203,15 @@ int space_validate(struct space *sp, struct cm_token *t, uint64_t *validated_gen
 	known = sp->has_version ? sp->version : 0;
 	rx_mutex_unlock(&sp->lock);
 	rc = cm_validate(sp->vnode, t, known, &version, &changed, err);
+	if (rc != 0)
+		return rc;
 	space_lock(sp);
-	/* Own stores that ended meanwhile have moved both; only what lies beyond is foreign. */
-	if (rc == 0 && changed && !(sp->has_version && version >= known && version <= sp->version)) {
-		space_drop_clean(sp);
-		sp->version = version;
-		sp->has_version = true;
-		dirty = true;
-	} else if (rc == 0 && !sp->has_version) {
-		sp->version = version;
-		sp->has_version = true;
-	}
+	dirty = space_adopt_version(sp, version);
 	space_unlock(sp);
 	if (dirty)
 		cm_flush_start(sp->vnode, NULL, 0, UINT64_MAX);
-	if (rc == 0)
-		*validated_gen = gen + 1;
-	return rc;
+	*validated_gen = gen + 1;
+	return 0;
 }
 
 /* ---- content and size ---- */
@@ -237,7 +229,7 @@ void space_punch(struct space *sp, uint64_t first, uint64_t n)
 	}
 }
 
-void space_drop_clean(struct space *sp)
+static void drop_clean(struct space *sp)
 {
 	uint64_t first, n, at = 0;
 
@@ -248,6 +240,20 @@ void space_drop_clean(struct space *sp)
 	for (at = 0; page_next_run(sp, at, UINT64_MAX, PAGE_U, PAGE_U, &first, &n); at = first + n)
 		for (uint64_t i = first; i < first + n; i++)
 			page_change(sp, i, PAGE_STALE, 0);
+}
+
+bool space_adopt_version(struct space *sp, uint64_t version)
+{
+	bool foreign = sp->has_version && (version < sp->base || version > sp->version + sp->inflight_runs);
+
+	assert(sp->has_version || sp->nuptodate == 0);
+	if (sp->has_version && !foreign)
+		return false;
+	if (foreign)
+		drop_clean(sp);
+	sp->base = sp->version = version;
+	sp->has_version = true;
+	return foreign;
 }
 
 static void memfd_resize(struct space *sp, uint64_t size)

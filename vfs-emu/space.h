@@ -52,7 +52,9 @@ struct space {
 	struct leaf **leaves; /* ascending */
 	size_t nleaves, leaves_cap;
 	uint64_t nuptodate;
-	uint64_t version; /* data version of the CLEAN pages; own stores counted in */
+	/* The CLEAN pages are good for each data version from `base` to `version`: only our own
+	 * stores, which are counted, lie between. */
+	uint64_t base, version;
 	bool has_version;
 	unsigned inflight_runs;  /* StoreData calls that may be moving the server's version now */
 	uint64_t gen;            /* moves when pages are cut off */
@@ -102,9 +104,10 @@ const char *page_state_name(unsigned bits);
 /* Arm in all mappings (both locks held), drop from the memfd, clear the bits: in that
  * order, so that nobody sees a hole as zeros or stores unnoticed into its refill. */
 void space_punch(struct space *sp, uint64_t first, uint64_t n);
-/* The server's file is not what the pages are: CLEAN ones go, dirty ones are marked. The
- * caller starts a flush once it has let go of the locks. */
-void space_drop_clean(struct space *sp);
+/* The server says that its file has this version. Unless only our own stores lie between,
+ * the pages are not that file: CLEAN ones go, dirty ones are marked, and true says that
+ * the caller must start a flush once it has let go of the locks. Both locks held. */
+bool space_adopt_version(struct space *sp, uint64_t version);
 /* Cuts everything at and beyond byte n, bound or not. Both locks held. */
 void space_cut(struct space *sp, uint64_t n);
 /* Adopts cm_size. Both locks held. */

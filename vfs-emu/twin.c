@@ -117,8 +117,8 @@ int twin_plan(const struct space *sp, const struct cm_record_view *r, uint8_t *c
 		size_t from = i == r->first ? r->off_first : 0;
 		size_t to = (size_t)(end - i * CM_PAGE < CM_PAGE ? end - i * CM_PAGE : CM_PAGE);
 
-		if (add_page(plan, &cap, i * CM_PAGE, plan->buffer + (i - r->first) * CM_PAGE, twins[i - r->first], from,
-			     to, apart) != 0)
+		if (add_page(plan, &cap, i * CM_PAGE, plan->buffer + (i - r->first) * CM_PAGE, twins[i - r->first],
+			     from, to, apart) != 0)
 			goto fail;
 	}
 	return 0;

@@ -48,6 +48,28 @@ static int prepare(void *space, const struct cm_record_view *r, bool promise_bro
 	return rc;
 }
 
+/* Both locks held. What must be revalidated is out of sight: FULL keeps content and takes
+ * the page table entries away; BASIC would map them again unasked, so there what is clean
+ * goes and what is dirty is armed, for the next grant to revalidate. */
+static void hide(struct space *sp)
+{
+	uint64_t first, n, at = 0;
+
+	if (sp->vfs->mode == VFS_MODE_FULL) {
+		mapping_zap_all(sp);
+		return;
+	}
+	while (page_next_run(sp, at, UINT64_MAX, PAGE_U | PAGE_D | PAGE_W, PAGE_U, &first, &n)) {
+		space_punch(sp, first, n);
+		at = first + n;
+	}
+	for (at = 0; page_next_run(sp, at, UINT64_MAX, PAGE_HOT, PAGE_HOT, &first, &n); at = first + n) {
+		mapping_arm_all(sp, first, n);
+		for (uint64_t i = first; i < first + n; i++)
+			page_change(sp, i, 0, PAGE_HOT);
+	}
+}
+
 static void stored(struct space *sp, const struct cm_record_view *r)
 {
 	uint64_t first, n, at, end = r->last + 1;
@@ -64,6 +86,9 @@ static void stored(struct space *sp, const struct cm_record_view *r)
 	for (at = r->first; page_next_run(sp, at, end, PAGE_STALE, PAGE_STALE, &first, &n); at = first + n)
 		space_punch(sp, first, n);
 	sp->version += sp->inflight_runs;
+	/* The promise went while the page was W, or the store itself met a stranger's. */
+	if (!cm_is_valid(sp->vnode))
+		hide(sp);
 }
 
 /* Back to dirty; armed, so that the next store asks again. */
@@ -121,29 +146,14 @@ static void changed(void *space)
 	space_changed(sp);
 }
 
-/* In the callback service, with the server waiting: local work only. FULL keeps content
- * and takes the page table entries away; BASIC would map them again unasked, so there
- * what is clean goes and what is dirty is armed, for the next grant to revalidate. */
+/* In the callback service, with the server waiting: local work only. */
 static void invalidate(void *space)
 {
 	struct space *sp = space;
-	uint64_t first, n, at = 0;
 
 	__atomic_add_fetch(&sp->rights_gen, 1, __ATOMIC_ACQ_REL);
 	space_lock(sp);
-	if (sp->vfs->mode == VFS_MODE_FULL) {
-		mapping_zap_all(sp);
-	} else {
-		while (page_next_run(sp, at, UINT64_MAX, PAGE_U | PAGE_D | PAGE_W, PAGE_U, &first, &n)) {
-			space_punch(sp, first, n);
-			at = first + n;
-		}
-		for (at = 0; page_next_run(sp, at, UINT64_MAX, PAGE_HOT, PAGE_HOT, &first, &n); at = first + n) {
-			mapping_arm_all(sp, first, n);
-			for (uint64_t i = first; i < first + n; i++)
-				page_change(sp, i, 0, PAGE_HOT);
-		}
-	}
+	hide(sp);
 	space_unlock(sp);
 	space_changed(sp);
 }

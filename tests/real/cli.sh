@@ -81,11 +81,13 @@ check "stat" prints 'size +0 bytes' umafs alice stat "$d/a/f"
 check "stat --json" json 'd["result"][0]["type"] == "file"' umafs alice --json stat "$d/a/f"
 check "stat of what is not there" says "$d/a/none: " 1 umafs alice stat "$d/a/none"
 check "ln" umafs alice ln "$d/a/f" "$d/a/g"
-check "ln into another directory" says 'same directory|directory of its target|ln -s' 1 umafs alice ln "$d/a/f" "$d/a/b/g"
+check "ln into another directory" \
+	says 'same directory|directory of its target|ln -s' 1 umafs alice ln "$d/a/f" "$d/a/b/g"
 check "ln -s" umafs alice ln -s ../f "$d/a/b/s"
 check "ls -l shows where a link leads" prints 's -> \.\./f' umafs alice ls -l "$d/a/b"
 check "mv" umafs alice mv "$d/a/g" "$d/a/h"
-check "mv of one of several names elsewhere" says 'hard links' 1 umafs alice mv "$d/a/h" "$d/a/b"
+check "mv of one of several names elsewhere" \
+	says 'hard links' 1 umafs alice mv "$d/a/h" "$d/a/b"
 check "rm of one name" umafs alice rm "$d/a/h"
 check "touch another" umafs alice touch "$d/a/h"
 check "mv into a directory" umafs alice mv "$d/a/h" "$d/a/b"
@@ -121,7 +123,8 @@ if [[ ${UMAFS_LONG:-0} == 1 ]]; then
 fi
 rm -f "$tmp/back"
 check "cat" cmp "$tmp/s4097" <(umafs alice cat "$d/s4097")
-check "cat with an early end of its reader" bash -c "'$rig' exec '$cell' c1 --as alice -- '$u' --confdir '$cell/conf' cat '$d/s67108865' | head -c 10 | wc -c | grep -qx 10"
+early_end() { [[ $(umafs alice cat "$d/s67108865" | head -c 10 | wc -c) == 10 ]]; }
+check "cat with an early end of its reader" early_end
 check "put over an old file" umafs alice put "$tmp/s4095" "$d/s4097"
 check "it has the new content" cmp "$tmp/s4095" <(umafs alice cat "$d/s4097")
 
@@ -153,11 +156,14 @@ mapped() {
 }
 umafs alice truncate -s 16K "$d/a/f"
 check "mmap over a page's end; another process sees it" mapped
-check "mmap beyond the end" says 'truncate -s' 1 bash -c "echo more | '$rig' exec '$cell' c1 --as alice -- '$u' --confdir '$cell/conf' mmap '$d/a/f' --offset 1M"
-check "mmap of 5 MiB" bash -c "
-	run() { '$rig' exec '$cell' c1 --as alice -- '$u' --confdir '$cell/conf' \"\$@\"; }
-	head -c 5242880 '$tmp/s67108865' >'$tmp/five' && run touch '$d/five' && run truncate -s 5M '$d/five' &&
-	run mmap '$d/five' <'$tmp/five' && run cat '$d/five' | cmp - '$tmp/five'"
+beyond() { echo more | umafs alice mmap "$d/a/f" --offset 1M; }
+check "mmap beyond the end" says 'truncate -s' 1 beyond
+five() {
+	head -c 5242880 "$tmp/s67108865" >"$tmp/five" && umafs alice touch "$d/five" &&
+		umafs alice truncate -s 5M "$d/five" && umafs alice mmap "$d/five" <"$tmp/five" &&
+		umafs alice cat "$d/five" | cmp - "$tmp/five"
+}
+check "mmap of 5 MiB" five
 
 # ---- access lists, mount points, volumes ----
 check "listacl" prints 'system:administrators rlidwka' umafs alice listacl "$home"
@@ -191,7 +197,8 @@ echo old >"$tmp/old"
 check "a file in a volume with a quota" umafs alice put "$tmp/old" $q/over
 # servers let a volume go 1 MiB over its quota
 head -c 4000000 /dev/urandom >"$tmp/over"
-check "the quota is exceeded, and by how much" says 'quota of volume quota is exceeded by [0-9,]+ KiB' 1 umafs alice put "$tmp/over" $q/over
+check "the quota is exceeded, and by how much" \
+	says 'quota of volume quota is exceeded by [0-9,]+ KiB' 1 umafs alice put "$tmp/over" $q/over
 check "the old file is whole" prints '^old$' umafs alice cat $q/over
 check "no temporary name is left there" nothing_left $q
 umafs alice rm -f $q/over
@@ -204,7 +211,8 @@ check "no configuration" says '/nowhere' 1 umafs alice --confdir /nowhere tokens
 check "no such ccache" says '/nowhere/cc.*' 1 umafs alice --as /nowhere/cc tokens
 "$rig" kinit "$cell" alice "$tmp/short" 1s && sleep 2
 check "an expired ticket" says 'expired.*kinit' 1 umafs alice --as "$tmp/short" ls "$home"
-check "an expired default ticket is not anonymous" says 'expired.*kinit' 1 "$rig" exec "$cell" c1 -- env "KRB5CCNAME=$tmp/short" "$u" --confdir "$cell/conf" ls "$home"
+check "an expired default ticket is not anonymous" says 'expired.*kinit' 1 \
+	"$rig" exec "$cell" c1 -- env "KRB5CCNAME=$tmp/short" "$u" --confdir "$cell/conf" ls "$home"
 check "an unreadable local file" says '/nowhere/f: ' 1 umafs alice put /nowhere/f "$home/x"
 check "a local directory that is not there" says '/nowhere/f' 1 umafs alice get "$d/s1" /nowhere/f
 
@@ -214,7 +222,7 @@ interrupted() { # a get that is stopped leaves the old file and no temporary one
 	mkdir -p "$tmp/int" && echo old >"$tmp/int/f"
 	umafs alice put "$tmp/s67108865" "$d/slow" || return 1
 	# exec replaces its process, so this is umafs's own number
-	"$rig" exec "$cell" c1 --as alice -- "$u" --confdir "$cell/conf" get "$d/slow" "$d/slow" "$d/slow" "$d/slow" "$tmp/int" &
+	"$rig" exec "$cell" c1 --as alice -- "$u" --confdir "$cell/conf" get "$d/slow" "$tmp/int/f" &
 	pid=$!
 	sleep 0.5
 	kill -TERM $pid
@@ -227,7 +235,8 @@ interrupted_put() {
 	local pid rc=0 i
 	mkdir -p "$tmp/many"
 	for i in 1 2 3 4 5 6; do cp "$tmp/s67108865" "$tmp/many/$i"; done
-	"$rig" exec "$cell" c1 --as alice -- "$u" --confdir "$cell/conf" put -r "$tmp/many" "$d/many" &
+	"$rig" exec "$cell" c1 --as alice -- \
+		"$u" --confdir "$cell/conf" put -r "$tmp/many" "$d/many" &
 	pid=$!
 	sleep 1
 	kill -INT $pid
@@ -237,7 +246,26 @@ interrupted_put() {
 }
 check "SIGINT ends put in good order" interrupted_put
 rm -rf "$tmp/many"
-check "--trace names calls, servers, results" bash -c "'$rig' exec '$cell' c1 --as alice -- '$u' --confdir '$cell/conf' --trace stat '$d/a/f' 2>&1 >/dev/null | grep -E 'rpc [A-Za-z0-9]*(Fetch|Status)[A-Za-z0-9]* 10\.77\.0\.11:7000 .* ms ok'"
+traced() {
+	umafs alice --trace stat "$d/a/f" 2>&1 >/dev/null |
+		grep -E 'rpc [A-Za-z0-9]*Status[A-Za-z0-9]* 10\.77\.0\.11:7000 .* ms ok'
+}
+check "--trace names calls, servers, results" traced
+waiting_mmap() { # it waits for standard input: a signal ends it at once
+	local pid rc=0
+	mkfifo "$tmp/fifo"
+	exec 7<>"$tmp/fifo"
+	"$rig" exec "$cell" c1 --as alice -- "$u" --confdir "$cell/conf" mmap "$d/a/f" <"$tmp/fifo" 7>&- &
+	pid=$!
+	echo 123 >&7
+	sleep 0.5
+	kill -TERM $pid
+	wait $pid || rc=$?
+	exec 7>&-
+	((rc == 143))
+}
+check "SIGTERM ends a waiting mmap" waiting_mmap
+check "what it had read is stored" prints '^123' umafs alice cat "$d/a/f"
 
 "$rig" stop-server "$cell" fs2 --signal STOP fileserver 2>/dev/null
 check "a dead server is named" says '10\.77\.0\.12' 1 umafs alice ls /afs/umafs.test/far
