@@ -86,7 +86,7 @@ static void destroy(struct cm *cm)
 struct cm *cm_new(const struct cm_config *config, struct rx_error *err)
 {
 	struct rx_loop_config loop = {.bind_ip = config->bind_ip, .bind_port = config->port,
-				      .dead_time_s = config->dead_time_s};
+				      .dead_time_s = config->dead_time_s, .debug_answers = true};
 	struct cm *cm = calloc(1, sizeof(*cm));
 
 	if (!cm) {

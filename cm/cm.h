@@ -217,6 +217,9 @@ int cm_fetch_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64
 uint64_t cm_inval_gen(const struct cm_vnode *v);
 /* True while a promise is held and nothing is marked unvalidated. Never blocks. */
 bool cm_is_valid(const struct cm_vnode *v);
+/* cm_is_valid, and what was fetched at `version` is still the file's content: nothing
+ * but our own stores lies between. Never blocks. */
+bool cm_is_current(const struct cm_vnode *v, uint64_t version);
 /* FetchStatus if not cm_is_valid. *changed: the data version moved, so every clean
  * page is stale (tells each caller that has an older `known_version`). */
 int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, uint64_t *version, bool *changed,

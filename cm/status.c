@@ -271,6 +271,23 @@ int cm_getattr(struct cm_vnode *v, struct cm_token *t, struct cm_attr *out, stru
 	return 0;
 }
 
+/* Whether somebody else's store lies between `version` and now. */
+static bool content_moved(const struct cm_vnode *v, uint64_t version)
+{
+	return version != v->attr.data_version && (version < v->proven_from || version > v->attr.data_version);
+}
+
+bool cm_is_current(const struct cm_vnode *cv, uint64_t version)
+{
+	struct cm_vnode *v = (struct cm_vnode *)cv;
+	bool current;
+
+	rx_mutex_lock(&v->lock);
+	current = cm_vnode_good(v) && !content_moved(v, version);
+	rx_mutex_unlock(&v->lock);
+	return current;
+}
+
 int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, uint64_t *version, bool *changed,
 		struct rx_error *err)
 {
@@ -283,8 +300,7 @@ int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, 
 		return -1;
 	rx_mutex_lock(&v->lock);
 	*version = v->attr.data_version;
-	*changed = known_version != v->attr.data_version &&
-		   (known_version < v->proven_from || known_version > v->attr.data_version);
+	*changed = content_moved(v, known_version);
 	rx_mutex_unlock(&v->lock);
 	return 0;
 }

@@ -257,6 +257,11 @@ bool cm_is_valid(const struct cm_vnode *v)
 	return __atomic_load_n(&v->valid, __ATOMIC_ACQUIRE);
 }
 
+bool cm_is_current(const struct cm_vnode *v, uint64_t version)
+{
+	return cm_is_valid(v) && version >= __atomic_load_n(&v->foreign_from, __ATOMIC_ACQUIRE);
+}
+
 uint64_t cm_size(const struct cm_vnode *v)
 {
 	return __atomic_load_n(&v->size, __ATOMIC_ACQUIRE);

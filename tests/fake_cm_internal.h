@@ -59,6 +59,7 @@ struct cm_vnode {
 	uint8_t *content;
 	uint64_t server_size, server_version;
 	uint64_t size, known_version, inval_gen;
+	uint64_t foreign_from; /* the version of the last store that was not ours */
 	bool valid;
 };
 

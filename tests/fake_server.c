@@ -253,7 +253,7 @@ void fake_server_write(struct cm_vnode *v, uint64_t off, const void *buf, size_t
 	memcpy(v->content + off, buf, len);
 	if (off + len > v->server_size)
 		v->server_size = off + len;
-	v->server_version++;
+	__atomic_store_n(&v->foreign_from, ++v->server_version, __ATOMIC_RELEASE);
 	rx_mutex_unlock(&v->cm->lock);
 }
 

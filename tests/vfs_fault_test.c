@@ -230,6 +230,27 @@ VFS_TEST(sigbus_blocked_mask)
 		  (WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
 
+/* The status call that asks for rights takes the new version along; what was read before
+ * must not pass for it. */
+VFS_TEST(renewed_by_status)
+{
+	struct world w;
+	uint8_t byte = 0;
+
+	if (!world_new(&w, mode, CM_PAGE))
+		return;
+	world_map(&w, &w.a, PROT_READ, CM_PAGE);
+	CU_ASSERT_EQUAL(load(w.a.map), fake_byte(0));
+	fake_server_write(w.vnode, 0, "n", 1);
+	fake_break(w.vnode);
+	cm_forget_rights(w.vnode, w.a.token);
+	CU_ASSERT_EQUAL(cm_may_read(w.vnode, w.a.token, NULL), 0);
+	CU_ASSERT_EQUAL(vfs_pread(w.a.file, &byte, 1, 0, NULL), 1);
+	CU_ASSERT_EQUAL(byte, 'n');
+	CU_ASSERT_EQUAL(load(w.a.map), 'n');
+	world_free(&w);
+}
+
 /* Not a number of its own: 41 and 43 as far as this room goes. */
 VFS_TEST(break_clean)
 {
@@ -285,5 +306,6 @@ UNIT_MAIN("vfs faults",
 	  VFS_BOTH(65, fork_child, "a child's store is SIGSEGV, the parent does not notice"),
 	  VFS_BOTH(67, sigbus_cycle, "SIGBUS with the exact address, loadable later; a refused store disturbs no load"),
 	  VFS_BOTH(68, sigbus_blocked_mask, "a refused store of a thread that blocks SIGBUS does not hang"),
+	  VFS_BOTH(41, renewed_by_status, "after a break, a status call renews the promise: the old content is still dropped"),
 	  VFS_BOTH(41, break_clean, "after a callback break no stale load; FULL refetches only what changed"),
 	  VFS_BOTH(42, break_dirty, "a third party's bytes and ours in one page: both arrive, the owner is told"))

@@ -190,7 +190,10 @@ bool space_wait(struct space *sp, uint64_t seq, uint64_t deadline_us)
 
 bool space_is_valid(const struct space *sp, uint64_t validated_gen)
 {
-	return cm_is_valid(sp->vnode) || (validated_gen && validated_gen == cm_inval_gen(sp->vnode) + 1);
+	/* Somebody's status call may have renewed the promise over newer content than ours. */
+	bool current = sp->has_version ? cm_is_current(sp->vnode, sp->version) : cm_is_valid(sp->vnode);
+
+	return current || (validated_gen && validated_gen == cm_inval_gen(sp->vnode) + 1);
 }
 
 int space_validate(struct space *sp, struct cm_token *t, uint64_t *validated_gen, struct rx_error *err)

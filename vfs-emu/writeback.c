@@ -87,7 +87,7 @@ static void stored(struct space *sp, const struct cm_record_view *r)
 		space_punch(sp, first, n);
 	sp->version += sp->inflight_runs;
 	/* The promise went while the page was W, or the store itself met a stranger's. */
-	if (!cm_is_valid(sp->vnode))
+	if (!cm_is_current(sp->vnode, sp->version))
 		hide(sp);
 }
 

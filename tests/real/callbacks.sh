@@ -21,6 +21,7 @@ fuse() { "$rig" exec "$cell" c2 -- bash -c "$1"; }
 
 coproc WATCH { as alice c1 "$build/tests/real/watch" "$cell/conf" "FILE:$cell/ccache/alice" $port $dir/watched 2>"$tmp/watch.err"; }
 exec 5<&"${WATCH[0]}" 6>&"${WATCH[1]}"
+eval "exec ${WATCH[1]}>&-" # or the end of input would never come
 watch_pid=$WATCH_PID
 see() { # TEXT: the next line of the watcher ends in it
 	local line
