@@ -292,9 +292,10 @@ bool cm_record_at(struct cm_vnode *v, uint64_t index, struct cm_record_view *vie
 /* The first record with last >= index; to walk all of them. False: none. */
 bool cm_record_next(struct cm_vnode *v, uint64_t index, struct cm_record_view *view);
 
-/* Pages [n/CM_PAGE ...) go: records beyond n vanish, the one across it shrinks. The
- * caller has waited until none of them is WRITING. */
-void cm_record_truncate(struct cm_vnode *v, uint64_t size);
+/* Bytes from size on go: records beyond vanish, the one across shrinks. False, and
+ * nothing done, while one that reaches the page of `size` is WRITING: cm_flush_settle,
+ * then again. */
+bool cm_record_truncate(struct cm_vnode *v, uint64_t size);
 
 /* What the flusher stores of a record: runs of bytes, ascending. */
 struct cm_run {
@@ -317,7 +318,8 @@ enum cm_verdict {
 struct cm_space_ops {
 	/* The record is WRITING now. Per page under L: arm the owner's mappings, D to W,
 	 * compare with the twin, copy out. promise_broken: send only what differs. Sizes
-	 * are clamped to cm_size(). Returns 0, or -1 (out of memory): verdict KEEP. */
+	 * are clamped to cm_size(). Returns 0; -1 (out of memory) or 1 (a truncation is under
+	 * way): verdict KEEP. */
 	int (*prepare)(void *space, const struct cm_record_view *r, bool promise_broken, struct cm_plan *plan);
 	/* Per page under L. STORED: W off, twin dropped. KEEP: W to D. KILL: arm in all
 	 * mappings, punch, then U, D, W off. The record still stands while this runs;

@@ -161,6 +161,7 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 	enum cm_store_class class = CM_STORE_OK;
 	enum cm_verdict verdict;
 	bool foreign = false, broken, gone, tell_expired;
+	int rc;
 
 	assert(!rs->writing && ops);
 	cm_record_set_state(r, CM_RECORD_WRITING);
@@ -169,8 +170,12 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 	cm_record_view(r, &view);
 	rx_mutex_unlock(&rs->lock);
 
-	if (ops->prepare(space, &view, broken, &plan) != 0) {
+	rc = ops->prepare(space, &view, broken, &plan);
+	if (rc < 0) {
 		rx_error_errno(&error, ENOMEM, "not enough memory to store a change; it stays in the cache");
+		class = CM_STORE_BUSY;
+	} else if (rc > 0) {
+		rx_error_errno(&error, EAGAIN, "the file is being truncated; the change stays in the cache");
 		class = CM_STORE_BUSY;
 	} else if (plan.nruns > 0) {
 		class = attempt(rs, view.token, &plan, sync, &foreign, &error);

@@ -279,16 +279,19 @@ static bool cut(struct cm_record *r, uint64_t size)
 	return r->first != r->last || r->off_first < r->to_last;
 }
 
-void cm_record_truncate(struct cm_vnode *v, uint64_t size)
+bool cm_record_truncate(struct cm_vnode *v, uint64_t size)
 {
 	struct cm_records *rs = cm_vnode_records(v);
 	struct cm_record *r, *next;
 	unsigned dropped = 0;
 
 	rx_mutex_lock(&rs->lock);
+	if (rs->writing && rs->writing->last >= size / CM_PAGE) {
+		rx_mutex_unlock(&rs->lock);
+		return false;
+	}
 	for (r = rs->list; r; r = next) {
 		next = r->next;
-		assert(r != rs->writing || (r->last + 1) * CM_PAGE <= size);
 		if (cut(r, size))
 			continue;
 		cm_record_set_state(r, CM_RECORD_DONE);
@@ -301,6 +304,7 @@ void cm_record_truncate(struct cm_vnode *v, uint64_t size)
 	while (dropped-- > 0)
 		cm_vnode_put(v);
 	cm_records_notify_changed(rs);
+	return true;
 }
 
 uint64_t cm_records_dirty(struct cm_records *rs)

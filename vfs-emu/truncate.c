@@ -34,17 +34,6 @@ static void end(struct space *sp)
 	space_changed(sp);
 }
 
-static bool in_flight(struct space *sp, uint64_t size)
-{
-	struct cm_record_view view;
-	uint64_t at = page_of(size);
-
-	for (; cm_record_next(sp->vnode, at, &view); at = view.last + 1)
-		if (view.state == CM_RECORD_WRITING || view.state == CM_RECORD_KILLING)
-			return true;
-	return false;
-}
-
 /* Records that have become WRITING since are refused by prepare and come back at once. */
 static void cut(struct space *sp, uint64_t size)
 {
@@ -53,9 +42,8 @@ static void cut(struct space *sp, uint64_t size)
 	while (!done) {
 		cm_flush_settle(sp->vnode, size);
 		space_lock(sp);
-		done = !in_flight(sp, size);
+		done = cm_record_truncate(sp->vnode, size);
 		if (done) {
-			cm_record_truncate(sp->vnode, size);
 			space_cut(sp, size);
 			space_sync_size(sp);
 		}

@@ -31,7 +31,11 @@ static int prepare(void *space, const struct cm_record_view *r, bool promise_bro
 
 	space_lock(sp);
 	/* A store that arrives after a truncation would lengthen the file again. */
-	twins = sp->truncating ? NULL : twin_collect(sp, r->first, r->last - r->first + 1);
+	if (sp->truncating) {
+		space_unlock(sp);
+		return 1;
+	}
+	twins = twin_collect(sp, r->first, r->last - r->first + 1);
 	if (!twins) {
 		space_unlock(sp);
 		return -1;
