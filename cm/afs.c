@@ -17,7 +17,7 @@
 #define FIELD(s, tuple) FIELD_OF(s, UNPACK tuple)
 #define UNPACK(...) __VA_ARGS__
 #define FIELD_OF(s, ...) FIELD_ENTRY(s, __VA_ARGS__)
-#define FIELD_ENTRY(s, kind, form, f, count, type) {#f, kind, form, count, offsetof(struct s, f), type},
+#define FIELD_ENTRY(s, kind, form, f, count, type) { #f, kind, form, count, offsetof(struct s, f), type },
 
 #define KIND_i32 XDR_I32
 #define KIND_u32 XDR_U32
@@ -45,18 +45,18 @@
 #define ARRAY(k, f, max) , (KIND_##k, XDR_ARRAY, f, max, NULL)
 #define ARRAY_OF(t, f, max) , (XDR_STRUCT, XDR_ARRAY, f, max, &afs_type_##t)
 
-#define DESCRIBE(linkage, variable, s, ...)                                                         \
-	static const struct xdr_field variable##_fields[] = {EACH(s __VA_ARGS__)};                  \
-	linkage const struct xdr_type variable = {#s, sizeof(struct s), variable##_fields,          \
-						  sizeof(variable##_fields) / sizeof(struct xdr_field)};
+#define DESCRIBE(linkage, variable, s, ...)                                                                            \
+	static const struct xdr_field variable##_fields[] = { EACH(s __VA_ARGS__) };                                   \
+	linkage const struct xdr_type variable = { #s, sizeof(struct s), variable##_fields,                            \
+						   sizeof(variable##_fields) / sizeof(struct xdr_field) };
 
 #define AFS_TYPE(name, ...) DESCRIBE(, afs_type_##name, name, __VA_ARGS__)
 #include "cm/afs_types.def"
 
-#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                         \
-	DESCRIBE(static, in_##name, afs_##name##_in, in_fields)                                     \
-	DESCRIBE(static, out_##name, afs_##name##_out, out_fields)                                  \
-	const struct rx_rpc afs_rpc_##name = {#name, opcode, RX_RPC_##split, &in_##name, &out_##name};
+#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                                            \
+	DESCRIBE(static, in_##name, afs_##name##_in, in_fields)                                                        \
+	DESCRIBE(static, out_##name, afs_##name##_out, out_fields)                                                     \
+	const struct rx_rpc afs_rpc_##name = { #name, opcode, RX_RPC_##split, &in_##name, &out_##name };
 #include "cm/afs_fs.def"
 #include "cm/afs_cb.def"
 #include "cm/afs_vl.def"
@@ -65,10 +65,10 @@
 #undef AFS_RPC
 
 /* The server's half: from untyped arguments to the typed operation. */
-#define RUN(ops_type, name)                                                                         \
-	static int32_t run_##name(const void *ops, struct rx_call *call, const void *in, void *out, void *arg) \
-	{                                                                                           \
-		return ((const struct ops_type *)ops)->name(call, in, out, arg);                    \
+#define RUN(ops_type, name)                                                                                            \
+	static int32_t run_##name(const void *ops, struct rx_call *call, const void *in, void *out, void *arg)         \
+	{                                                                                                              \
+		return ((const struct ops_type *)ops)->name(call, in, out, arg);                                       \
 	}
 #define AFS_RPC(name, opcode, split, in_fields, out_fields) RUN(OPS, name)
 #define OPS afs_fs_ops
@@ -88,10 +88,9 @@
 #undef OPS
 #undef AFS_RPC
 
-#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                         \
-	{&afs_rpc_##name, offsetof(struct OPS, name), run_##name},
-#define TABLE(service, entries)                                                                     \
-	const struct rx_rpc_table afs_##service##_table = {#service, entries, sizeof(entries) / sizeof(entries[0])};
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) { &afs_rpc_##name, offsetof(struct OPS, name), run_##name },
+#define TABLE(service, entries)                                                                                        \
+	const struct rx_rpc_table afs_##service##_table = { #service, entries, sizeof(entries) / sizeof(entries[0]) };
 
 static const struct rx_rpc_entry fs_entries[] = {
 #define OPS afs_fs_ops

@@ -17,11 +17,16 @@
 #include "rx/rpc.h"
 
 enum { /* RX service ids, with the ports in host byte order */
-	AFS_SERVICE_FS = 1, AFS_PORT_FS = 7000,
-	AFS_SERVICE_CB = 1, AFS_PORT_CB = 7001,
-	AFS_SERVICE_PT = 73, AFS_PORT_PT = 7002,
-	AFS_SERVICE_VL = 52, AFS_PORT_VL = 7003,
-	AFS_SERVICE_VOL = 4, AFS_PORT_VOL = 7005,
+       AFS_SERVICE_FS = 1,
+       AFS_PORT_FS = 7000,
+       AFS_SERVICE_CB = 1,
+       AFS_PORT_CB = 7001,
+       AFS_SERVICE_PT = 73,
+       AFS_PORT_PT = 7002,
+       AFS_SERVICE_VL = 52,
+       AFS_PORT_VL = 7003,
+       AFS_SERVICE_VOL = 4,
+       AFS_PORT_VOL = 7005,
 };
 
 enum { AFS_CB_MAX = 50, AFS_NAME_MAX = 256, AFS_PATH_MAX = 1024, AFS_OPAQUE_MAX = 1024 };
@@ -29,20 +34,34 @@ enum { AFS_TYPE_FILE = 1, AFS_TYPE_DIR = 2, AFS_TYPE_SYMLINK = 3 };
 enum { AFS_CALLBACK_EXCLUSIVE = 1, AFS_CALLBACK_SHARED = 2, AFS_CALLBACK_DROPPED = 3 };
 enum { AFS_LOCK_READ = 0, AFS_LOCK_WRITE = 1 };
 enum { /* bits of afs_store_status.mask */
-	AFS_SET_MTIME = 1, AFS_SET_OWNER = 2, AFS_SET_GROUP = 4, AFS_SET_MODE = 8, AFS_FSYNC = 1024,
+       AFS_SET_MTIME = 1,
+       AFS_SET_OWNER = 2,
+       AFS_SET_GROUP = 4,
+       AFS_SET_MODE = 8,
+       AFS_FSYNC = 1024,
 };
 enum { AFS_SET_MIN_QUOTA = 1, AFS_SET_MAX_QUOTA = 2 };
 enum { /* word 0 of a fileserver's capabilities; of a client's only ERRORTRANS */
-	AFS_CAP_ERRORTRANS = 1, AFS_CAP_64BITFILES = 2, AFS_CAP_WRITELOCKACL = 4, AFS_CAP_SANEACLS = 8,
+       AFS_CAP_ERRORTRANS = 1,
+       AFS_CAP_64BITFILES = 2,
+       AFS_CAP_WRITELOCKACL = 4,
+       AFS_CAP_SANEACLS = 8,
 };
 enum { AFS_ID_ANONYMOUS = 32766, AFS_ID_ANYUSER = -101, AFS_ID_AUTHUSER = -102, AFS_ID_ADMINISTRATORS = -204 };
 enum { AFS_VOLUME_RW = 0, AFS_VOLUME_RO = 1, AFS_VOLUME_BACKUP = 2 };
 enum { /* vl_entry*.flags */
-	VL_RW_EXISTS = 0x1000, VL_RO_EXISTS = 0x2000, VL_BACK_EXISTS = 0x4000,
+       VL_RW_EXISTS = 0x1000,
+       VL_RO_EXISTS = 0x2000,
+       VL_BACK_EXISTS = 0x4000,
 };
 enum { /* vl_entry*.server_flags */
-	VL_SITE_NEWREP = 0x01, VL_SITE_RO = 0x02, VL_SITE_RW = 0x04, VL_SITE_BACK = 0x08, VL_SITE_UUID = 0x10,
-	VL_SITE_DONTUSE = 0x20, VL_SITE_RWREPLICA = 0x40,
+       VL_SITE_NEWREP = 0x01,
+       VL_SITE_RO = 0x02,
+       VL_SITE_RW = 0x04,
+       VL_SITE_BACK = 0x08,
+       VL_SITE_UUID = 0x10,
+       VL_SITE_DONTUSE = 0x20,
+       VL_SITE_RWREPLICA = 0x40,
 };
 enum { VL_BY_IP = 1, VL_BY_INDEX = 2, VL_BY_UUID = 4 }; /* vl_list_addr_by_attributes.mask: exactly one */
 enum { PT_LIST_USERS = 1, PT_LIST_GROUPS = 2 };
@@ -72,54 +91,61 @@ enum { PT_NEW_USER = 0, PT_NEW_GROUP = 2 };
 #define STRUCT(t, f) struct t f;
 #define VECTOR(k, f, n) AFS_C_##k f[n];
 #define VECTOR_OF(t, f, n) struct t f[n];
-#define ARRAY(k, f, max) struct { uint32_t len; AFS_C_##k *items; } f;
-#define ARRAY_OF(t, f, max) struct { uint32_t len; struct t *items; } f;
+#define ARRAY(k, f, max)                                                                                               \
+	struct {                                                                                                       \
+		uint32_t len;                                                                                          \
+		AFS_C_##k *items;                                                                                      \
+	} f;
+#define ARRAY_OF(t, f, max)                                                                                            \
+	struct {                                                                                                       \
+		uint32_t len;                                                                                          \
+		struct t *items;                                                                                       \
+	} f;
 
-#define AFS_TYPE(name, fields)                                                                      \
-	struct name {                                                                               \
-		fields                                                                              \
-	};                                                                                          \
+#define AFS_TYPE(name, fields)                                                                                         \
+	struct name {                                                                                                  \
+		fields                                                                                                 \
+	};                                                                                                             \
 	extern const struct xdr_type afs_type_##name;
 #include "cm/afs_types.def"
 #undef AFS_TYPE
 
-#define AFS_STUB_PLAIN(name)                                                                        \
-	static inline int afs_##name(const struct rx_rpc_client *c, const struct afs_##name##_in *in,         \
-				     struct afs_##name##_out *out, struct rx_error *err)            \
-	{                                                                                           \
-		return rx_rpc(c, &afs_rpc_##name, in, out, err);                                    \
+#define AFS_STUB_PLAIN(name)                                                                                           \
+	static inline int afs_##name(const struct rx_rpc_client *c, const struct afs_##name##_in *in,                  \
+				     struct afs_##name##_out *out, struct rx_error *err)                               \
+	{                                                                                                              \
+		return rx_rpc(c, &afs_rpc_##name, in, out, err);                                                       \
 	}
-#define AFS_STUB_FETCH(name)                                                                        \
-	static inline int afs_##name(const struct rx_rpc_client *c, const struct afs_##name##_in *in,         \
-				     const struct rx_rpc_sink *sink, uint64_t *got,                 \
-				     struct afs_##name##_out *out, struct rx_error *err)            \
-	{                                                                                           \
-		if (in->length < 0)                                                                 \
-			return rx_error_errno(err, EINVAL, "%s of a negative length", #name);       \
-		return rx_rpc_fetch(c, &afs_rpc_##name, in, (uint64_t)in->length, sink, got, out, err);       \
+#define AFS_STUB_FETCH(name)                                                                                           \
+	static inline int afs_##name(const struct rx_rpc_client *c, const struct afs_##name##_in *in,                  \
+				     const struct rx_rpc_sink *sink, uint64_t *got, struct afs_##name##_out *out,      \
+				     struct rx_error *err)                                                             \
+	{                                                                                                              \
+		if (in->length < 0)                                                                                    \
+			return rx_error_errno(err, EINVAL, "%s of a negative length", #name);                          \
+		return rx_rpc_fetch(c, &afs_rpc_##name, in, (uint64_t)in->length, sink, got, out, err);                \
 	}
 #define AFS_STUB_FETCH32(name) AFS_STUB_FETCH(name)
 #define AFS_STUB_FETCH64(name) AFS_STUB_FETCH(name)
-#define AFS_STUB_STORE(name)                                                                        \
-	static inline int afs_##name(const struct rx_rpc_client *c, const struct afs_##name##_in *in,         \
-				     const struct rx_rpc_source *source, struct afs_##name##_out *out,        \
-				     struct rx_error *err)                                          \
-	{                                                                                           \
-		return rx_rpc_store(c, &afs_rpc_##name, in, in->length, source, out, err);          \
+#define AFS_STUB_STORE(name)                                                                                           \
+	static inline int afs_##name(const struct rx_rpc_client *c, const struct afs_##name##_in *in,                  \
+				     const struct rx_rpc_source *source, struct afs_##name##_out *out,                 \
+				     struct rx_error *err)                                                             \
+	{                                                                                                              \
+		return rx_rpc_store(c, &afs_rpc_##name, in, in->length, source, out, err);                             \
 	}
 
-#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                         \
-	struct afs_##name##_in {                                                                    \
-		in_fields                                                                           \
-	};                                                                                          \
-	struct afs_##name##_out {                                                                   \
-		out_fields                                                                          \
-	};                                                                                          \
-	extern const struct rx_rpc afs_rpc_##name;                                                  \
-	AFS_STUB_##split(name)                                                                      \
-	static inline void afs_##name##_free(struct afs_##name##_out *out)                          \
-	{                                                                                           \
-		xdr_free(afs_rpc_##name.out, out);                                                  \
+#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                                            \
+	struct afs_##name##_in {                                                                                       \
+		in_fields                                                                                              \
+	};                                                                                                             \
+	struct afs_##name##_out {                                                                                      \
+		out_fields                                                                                             \
+	};                                                                                                             \
+	extern const struct rx_rpc afs_rpc_##name;                                                                     \
+	AFS_STUB_##split(name) static inline void afs_##name##_free(struct afs_##name##_out *out)                      \
+	{                                                                                                              \
+		xdr_free(afs_rpc_##name.out, out);                                                                     \
 	}
 #include "cm/afs_fs.def"
 #include "cm/afs_cb.def"
@@ -130,8 +156,8 @@ enum { PT_NEW_USER = 0, PT_NEW_GROUP = 2 };
 
 /* What a server implements: returns 0 with *out filled (malloc'ed parts), or the abort
  * code. NULL operations are answered with RXGEN_OPCODE. See rx_rpc_dispatch. */
-#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                         \
-	int32_t (*name)(struct rx_call *call, const struct afs_##name##_in *in, struct afs_##name##_out *out, \
+#define AFS_RPC(name, opcode, split, in_fields, out_fields)                                                            \
+	int32_t (*name)(struct rx_call * call, const struct afs_##name##_in *in, struct afs_##name##_out *out,         \
 			void *arg);
 struct afs_fs_ops {
 #include "cm/afs_fs.def"

@@ -9,9 +9,9 @@
 
 int cm_setattr(struct cm_vnode *v, struct cm_token *t, const struct cm_setattr *attr, struct rx_error *err)
 {
-	struct afs_StoreStatus_in in = {.fid = cm_fid_wire(&v->fid)};
+	struct afs_StoreStatus_in in = { .fid = cm_fid_wire(&v->fid) };
 	struct afs_StoreStatus_out out;
-	struct cm_reply r = {.kind = CM_REPLY_MUTATION, .status = &out.status, .sync = &out.sync};
+	struct cm_reply r = { .kind = CM_REPLY_MUTATION, .status = &out.status, .sync = &out.sync };
 	struct cm_noted q;
 	struct cm_op op;
 	int rc;
@@ -59,7 +59,7 @@ void cm_store_status(const struct cm_setattr *attr, struct afs_store_status *out
 
 int cm_acl_fetch(struct cm_vnode *v, struct cm_token *t, char **text, struct rx_error *err)
 {
-	struct afs_FetchACL_in in = {.fid = cm_fid_wire(&v->fid)};
+	struct afs_FetchACL_in in = { .fid = cm_fid_wire(&v->fid) };
 	struct afs_FetchACL_out out;
 	struct cm_op op;
 
@@ -77,7 +77,7 @@ int cm_acl_fetch(struct cm_vnode *v, struct cm_token *t, char **text, struct rx_
 /* Servers to 1.8 know only the old number of the call. */
 static int call_store_acl(struct cm_op *op, const struct afs_StoreACL_in *in, struct afs_StoreACL_out *out)
 {
-	struct afs_OldStoreACL_in old_in = {.dir = in->dir, .acl = in->acl};
+	struct afs_OldStoreACL_in old_in = { .dir = in->dir, .acl = in->acl };
 	struct afs_OldStoreACL_out old;
 	int rc;
 
@@ -97,9 +97,9 @@ static int call_store_acl(struct cm_op *op, const struct afs_StoreACL_in *in, st
 
 int cm_acl_store(struct cm_vnode *v, struct cm_token *t, const char *text, struct rx_error *err)
 {
-	struct afs_StoreACL_in in = {.dir = cm_fid_wire(&v->fid)};
+	struct afs_StoreACL_in in = { .dir = cm_fid_wire(&v->fid) };
 	struct afs_StoreACL_out out;
-	struct cm_reply r = {.kind = CM_REPLY_MUTATION, .status = &out.status, .sync = &out.sync};
+	struct cm_reply r = { .kind = CM_REPLY_MUTATION, .status = &out.status, .sync = &out.sync };
 	struct cm_noted q;
 	struct cm_op op;
 	char where[384];
@@ -137,7 +137,7 @@ static uint64_t kib(int32_t n)
 
 int cm_volume_status(struct cm_vnode *v, struct cm_token *t, struct cm_volume_status *out, struct rx_error *err)
 {
-	struct afs_GetVolumeStatus_in in = {.volume = v->fid.volume};
+	struct afs_GetVolumeStatus_in in = { .volume = v->fid.volume };
 	struct afs_GetVolumeStatus_out reply;
 	struct cm_op op;
 

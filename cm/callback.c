@@ -12,7 +12,7 @@ enum { STATE_STATD = 1, STATE_RO = 4, MV_PLAIN = 0, MV_MOUNT = 1, MV_ROOT = 2, X
 static void trace_call(struct cm *cm, struct rx_call *call, const char *name, const char *detail)
 {
 	char addr[64];
-	struct cm_trace_event ev = {.what = "callback", .name = name, .detail = detail};
+	struct cm_trace_event ev = { .what = "callback", .name = name, .detail = detail };
 
 	rx_addr_text(rx_call_peer(call), addr);
 	ev.server = addr;
@@ -211,8 +211,8 @@ static int32_t get_ce(struct cm *cm, int32_t index, struct afs_db_cache_entry64 
 	e->data_version = (uint32_t)v->attr.data_version;
 	if (cm_vnode_good(v)) {
 		e->states = STATE_STATD;
-		e->expires = (uint32_t)(cm->env->ops->wall_s(cm->env) +
-					(int64_t)((v->promise.until_us - now) / 1000000));
+		e->expires =
+			(uint32_t)(cm->env->ops->wall_s(cm->env) + (int64_t)((v->promise.until_us - now) / 1000000));
 	}
 	if (v->volume->kind != CM_VOL_RW)
 		e->states = (char)(e->states | STATE_RO);

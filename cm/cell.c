@@ -199,7 +199,7 @@ void cm_cells_destroy(struct cm *cm)
 int cm_pt_name_to_id(struct cm_cell *cell, const char *name, int32_t *id)
 {
 	struct pt_name wire;
-	struct afs_pt_NameToID_in in = {.names = {.len = 1, .items = &wire}};
+	struct afs_pt_NameToID_in in = { .names = { .len = 1, .items = &wire } };
 	struct afs_pt_NameToID_out out;
 	struct cm_op op;
 	int rc = -1;

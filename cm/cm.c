@@ -11,8 +11,9 @@ static void on_rpc(void *arg, const char *name, const struct rx_addr *server, ui
 		   const struct rx_error *err)
 {
 	char addr[64] = "";
-	struct cm_trace_event ev = {.what = "rpc", .name = name, .server = addr, .detail = "", .start_us = start_us,
-				    .end_us = end_us};
+	struct cm_trace_event ev = {
+		.what = "rpc", .name = name, .server = addr, .detail = "", .start_us = start_us, .end_us = end_us
+	};
 
 	if (server)
 		rx_addr_text(server, addr);
@@ -62,7 +63,7 @@ static void init_tables(struct cm *cm, const struct cm_config *config)
 	rx_mutex_init(&cm->sleep_lock, cm->env, RX_RANK_LEAF, "cm sleep");
 	rx_cond_init(&cm->sleep, cm->env);
 	cm->lru.lru_next = cm->lru.lru_prev = &cm->lru;
-	cm->rpc_trace = (struct rx_rpc_trace){.rpc = on_rpc, .arg = cm, .env = cm->env};
+	cm->rpc_trace = (struct rx_rpc_trace){ .rpc = on_rpc, .arg = cm, .env = cm->env };
 	make_uuid(cm);
 }
 
@@ -85,8 +86,10 @@ static void destroy(struct cm *cm)
 
 struct cm *cm_new(const struct cm_config *config, struct rx_error *err)
 {
-	struct rx_loop_config loop = {.bind_ip = config->bind_ip, .bind_port = config->port,
-				      .dead_time_s = config->dead_time_s, .debug_answers = true};
+	struct rx_loop_config loop = { .bind_ip = config->bind_ip,
+				       .bind_port = config->port,
+				       .dead_time_s = config->dead_time_s,
+				       .debug_answers = true };
 	struct cm *cm = calloc(1, sizeof(*cm));
 
 	if (!cm) {
@@ -129,7 +132,7 @@ static uint64_t abandon(struct cm_vnode *v)
 	struct cm_record_view view;
 
 	while (cm_record_next(v, index, &view)) {
-		struct cm_event ev = {.kind = CM_EVENT_DELAYED, .vnode = v, .token = view.token, .seq = view.seq};
+		struct cm_event ev = { .kind = CM_EVENT_DELAYED, .vnode = v, .token = view.token, .seq = view.seq };
 
 		ev.from = view.first * CM_PAGE + view.off_first;
 		ev.to = view.last * CM_PAGE + view.to_last;

@@ -111,10 +111,10 @@ struct cm_fid {
 struct cm_attr {
 	struct cm_fid fid;
 	enum cm_type type;
-	uint64_t size;         /* as seen locally: includes unstored extension */
-	uint64_t server_size;  /* as the server last said */
+	uint64_t size;        /* as seen locally: includes unstored extension */
+	uint64_t server_size; /* as the server last said */
 	uint64_t data_version;
-	uint32_t mode;         /* 07777 bits */
+	uint32_t mode; /* 07777 bits */
 	uint32_t owner, group, author, nlink;
 	int64_t mtime, server_mtime;
 	uint32_t caller_rights, anonymous_rights;
@@ -268,8 +268,8 @@ enum { CM_PAGE = 4096 };
 
 /* A record as the room above sees it; a copy, valid at the moment of the call. */
 struct cm_record_view {
-	uint64_t seq;                /* names the record; vnode-wide counter from 1 */
-	struct cm_token *token;      /* borrowed; lives as long as the record */
+	uint64_t seq;           /* names the record; vnode-wide counter from 1 */
+	struct cm_token *token; /* borrowed; lives as long as the record */
 	enum cm_record_state state;
 	uint64_t first, last;        /* page indexes, inclusive */
 	uint32_t off_first, to_last; /* first dirty byte in `first`; after the last in `last` */

@@ -151,7 +151,7 @@ static int edit(struct cm_dir_blob *copy, const struct cm_dir_edit *edits, unsig
 
 void cm_dir_edit(struct cm_vnode *dir, struct cm_blob *before, const struct cm_dir_edit *edits, unsigned n)
 {
-	struct cm_dir_blob copy = {NULL, 0};
+	struct cm_dir_blob copy = { NULL, 0 };
 	struct cm_blob *after = NULL, *old;
 
 	if (before) {

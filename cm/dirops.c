@@ -32,7 +32,7 @@ int cm_readdir(struct cm_vnode *dir, struct cm_token *t, cm_dirent_fn *cb, void 
 		struct cm_cell *c;
 
 		for (unsigned i = 0; (c = cm_cell_nth(dir->cm, i)); i++) {
-			struct cm_fid fid = {0, (uint32_t)c->number * 2 + 1, 1};
+			struct cm_fid fid = { 0, (uint32_t)c->number * 2 + 1, 1 };
 
 			if (cb(arg, c->name, fid, true))
 				break;
@@ -42,7 +42,7 @@ int cm_readdir(struct cm_vnode *dir, struct cm_token *t, cm_dirent_fn *cb, void 
 	if (cm_dir_blob(dir, t, &blob, err))
 		return -1;
 	while (cm_dir_next(blob->bytes, blob->len, &cookie, &e)) {
-		struct cm_fid fid = {dir->fid.volume, e.vnode, e.unique};
+		struct cm_fid fid = { dir->fid.volume, e.vnode, e.unique };
 
 		if (strcmp(e.name, ".") == 0 || strcmp(e.name, "..") == 0)
 			continue;
@@ -57,8 +57,9 @@ int cm_readdir(struct cm_vnode *dir, struct cm_token *t, cm_dirent_fn *cb, void 
 static int apply_dir(struct cm_vnode *dir, struct cm_token *t, const struct cm_noted *q, struct cm_op *op,
 		     const struct afs_fetch_status *st, const struct afs_volsync *sync, struct rx_error *err)
 {
-	struct cm_reply r = {.kind = CM_REPLY_MUTATION, .status = st, .sync = sync, .server = op->server,
-			     .own_changes = 1};
+	struct cm_reply r = {
+		.kind = CM_REPLY_MUTATION, .status = st, .sync = sync, .server = op->server, .own_changes = 1
+	};
 
 	return cm_vnode_apply(dir, t, q, &r, NULL, err);
 }
@@ -69,7 +70,7 @@ static int adopt(struct cm_vnode *dir, struct cm_token *t, const struct cm_noted
 		 const struct afs_volsync *sync, struct cm_vnode **out, struct rx_error *err)
 {
 	struct cm_fid fid = cm_fid_of(wire);
-	struct cm_reply r = {.kind = CM_REPLY_READ, .status = st, .callback = cb, .sync = sync, .server = op->server};
+	struct cm_reply r = { .kind = CM_REPLY_READ, .status = st, .callback = cb, .sync = sync, .server = op->server };
 	struct cm_noted mine;
 	struct cm_vnode *v;
 
@@ -111,7 +112,7 @@ static void new_status(struct cm_vnode *dir, const struct cm_setattr *attr, uint
 
 static int call_make(struct cm_op *op, bool is_dir, const struct afs_CreateFile_in *in, struct afs_CreateFile_out *out)
 {
-	struct afs_MakeDir_in dir_in = {.dir = in->dir, .name = in->name, .status = in->status};
+	struct afs_MakeDir_in dir_in = { .dir = in->dir, .name = in->name, .status = in->status };
 	struct afs_MakeDir_out made;
 	int rc;
 
@@ -131,9 +132,9 @@ static int call_make(struct cm_op *op, bool is_dir, const struct afs_CreateFile_
 static int make(struct cm_vnode *dir, struct cm_token *t, const char *name, bool is_dir, const struct cm_setattr *attr,
 		struct cm_vnode **out, struct rx_error *err)
 {
-	struct afs_CreateFile_in in = {.dir = cm_fid_wire(&dir->fid), .name = (char *)(uintptr_t)name};
+	struct afs_CreateFile_in in = { .dir = cm_fid_wire(&dir->fid), .name = (char *)(uintptr_t)name };
 	struct afs_CreateFile_out reply;
-	struct cm_dir_edit edit = {.name = name, .add = true};
+	struct cm_dir_edit edit = { .name = name, .add = true };
 	struct cm_blob *before;
 	struct cm_noted q;
 	struct cm_op op;
@@ -181,10 +182,11 @@ int cm_mkdir(struct cm_vnode *dir, struct cm_token *t, const char *name, const s
 int cm_symlink(struct cm_vnode *dir, struct cm_token *t, const char *name, const char *text, bool mount_point,
 	       struct rx_error *err)
 {
-	struct afs_Symlink_in in = {.dir = cm_fid_wire(&dir->fid), .name = (char *)(uintptr_t)name,
-				    .contents = (char *)(uintptr_t)text};
+	struct afs_Symlink_in in = { .dir = cm_fid_wire(&dir->fid),
+				     .name = (char *)(uintptr_t)name,
+				     .contents = (char *)(uintptr_t)text };
 	struct afs_Symlink_out reply;
-	struct cm_dir_edit edit = {.name = name, .add = true};
+	struct cm_dir_edit edit = { .name = name, .add = true };
 	struct cm_vnode *link = NULL;
 	struct cm_blob *before;
 	struct cm_noted q;
@@ -220,12 +222,14 @@ int cm_symlink(struct cm_vnode *dir, struct cm_token *t, const char *name, const
 
 int cm_link(struct cm_vnode *dir, struct cm_token *t, const char *name, struct cm_vnode *file, struct rx_error *err)
 {
-	struct afs_Link_in in = {.dir = cm_fid_wire(&dir->fid), .name = (char *)(uintptr_t)name,
-				 .existing = cm_fid_wire(&file->fid)};
+	struct afs_Link_in in = { .dir = cm_fid_wire(&dir->fid),
+				  .name = (char *)(uintptr_t)name,
+				  .existing = cm_fid_wire(&file->fid) };
 	struct afs_Link_out reply;
-	struct cm_reply r = {.kind = CM_REPLY_MUTATION, .status = &reply.status, .sync = &reply.sync,
-			     .keep_rights = true};
-	struct cm_dir_edit edit = {.name = name, .add = true, .fid = file->fid};
+	struct cm_reply r = {
+		.kind = CM_REPLY_MUTATION, .status = &reply.status, .sync = &reply.sync, .keep_rights = true
+	};
+	struct cm_dir_edit edit = { .name = name, .add = true, .fid = file->fid };
 	struct cm_blob *before;
 	struct cm_noted q, fq;
 	struct cm_op op;
@@ -268,7 +272,7 @@ static struct cm_vnode *victim_of(struct cm_vnode *dir, struct cm_blob *blob, co
 
 	if (!blob || !cm_dir_lookup(blob->bytes, blob->len, name, &e))
 		return NULL;
-	fid = (struct cm_fid){dir->fid.volume, e.vnode, e.unique};
+	fid = (struct cm_fid){ dir->fid.volume, e.vnode, e.unique };
 	return cm_vnode_find(dir->volume, &fid);
 }
 
@@ -292,7 +296,7 @@ static void not_empty(struct rx_error *err)
 static int call_remove(struct cm_op *op, bool is_dir, const struct afs_RemoveFile_in *in,
 		       struct afs_RemoveFile_out *out)
 {
-	struct afs_RemoveDir_in dir_in = {.dir = in->dir, .name = in->name};
+	struct afs_RemoveDir_in dir_in = { .dir = in->dir, .name = in->name };
 	struct afs_RemoveDir_out gone;
 	int rc;
 
@@ -308,9 +312,9 @@ static int call_remove(struct cm_op *op, bool is_dir, const struct afs_RemoveFil
 
 static int take_away(struct cm_vnode *dir, struct cm_token *t, const char *name, bool is_dir, struct rx_error *err)
 {
-	struct afs_RemoveFile_in in = {.dir = cm_fid_wire(&dir->fid), .name = (char *)(uintptr_t)name};
+	struct afs_RemoveFile_in in = { .dir = cm_fid_wire(&dir->fid), .name = (char *)(uintptr_t)name };
 	struct afs_RemoveFile_out reply;
-	struct cm_dir_edit edit = {.name = name};
+	struct cm_dir_edit edit = { .name = name };
 	struct cm_blob *before;
 	struct cm_noted q;
 	struct cm_op op;
@@ -355,11 +359,14 @@ int cm_rmdir(struct cm_vnode *dir, struct cm_token *t, const char *name, struct 
 static int rename_locked(struct cm_vnode *from, const char *from_name, struct cm_vnode *to, const char *to_name,
 			 struct cm_token *t, struct cm_vnode *moved, struct rx_error *err)
 {
-	struct afs_Rename_in in = {.old_dir = cm_fid_wire(&from->fid), .old_name = (char *)(uintptr_t)from_name,
-				   .new_dir = cm_fid_wire(&to->fid), .new_name = (char *)(uintptr_t)to_name};
+	struct afs_Rename_in in = { .old_dir = cm_fid_wire(&from->fid),
+				    .old_name = (char *)(uintptr_t)from_name,
+				    .new_dir = cm_fid_wire(&to->fid),
+				    .new_name = (char *)(uintptr_t)to_name };
 	struct afs_Rename_out reply;
-	struct cm_dir_edit edits[] = {{.name = from_name}, {.name = to_name, .may_lack = true},
-				      {.name = to_name, .add = true, .fid = moved->fid}};
+	struct cm_dir_edit edits[] = { { .name = from_name },
+				       { .name = to_name, .may_lack = true },
+				       { .name = to_name, .add = true, .fid = moved->fid } };
 	struct cm_blob *before = cm_dir_peek(from), *before_to = cm_dir_peek(to);
 	struct cm_noted q, tq;
 	struct cm_op op;

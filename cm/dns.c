@@ -15,7 +15,7 @@ enum { TYPE_AFSDB = 18, TYPE_SRV = 33, AFSDB_CELL = 1, MAX_ANSWER = 8192, RETRAN
 
 bool cm_dns_may_ask(const char *cell)
 {
-	static const char *const never[] = {"autorun.inf", "desktop.ini", "CVS", "HEAD"};
+	static const char *const never[] = { "autorun.inf", "desktop.ini", "CVS", "HEAD" };
 	size_t n = strlen(cell);
 
 	if (n == 0 || n > 250 || !strchr(cell, '.') || cell[0] == '.' || cell[n - 1] == '~' || strstr(cell, ".so"))
@@ -30,7 +30,7 @@ bool cm_dns_may_ask(const char *cell)
 static unsigned add_host(const char *host, uint16_t port, unsigned rank, struct cm_dns_server *out, unsigned n,
 			 unsigned max)
 {
-	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *list = NULL;
+	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM }, *list = NULL;
 
 	if (getaddrinfo(host, NULL, &hints, &list))
 		return n;

@@ -31,8 +31,8 @@ static int give(void *arg, const void *bytes, size_t len, struct rx_error *err)
 static int call_fetch(struct cm_op *op, const struct afs_fid *fid, uint64_t off, uint64_t len,
 		      const struct rx_rpc_sink *sink, uint64_t *got, struct afs_FetchData64_out *out)
 {
-	struct afs_FetchData64_in in = {.fid = *fid, .position = (int64_t)off, .length = (int64_t)len};
-	struct afs_FetchData_in in32 = {.fid = *fid, .position = (int32_t)off, .length = (int32_t)len};
+	struct afs_FetchData64_in in = { .fid = *fid, .position = (int64_t)off, .length = (int64_t)len };
+	struct afs_FetchData_in in32 = { .fid = *fid, .position = (int32_t)off, .length = (int32_t)len };
 	struct afs_FetchData_out out32;
 	int rc;
 
@@ -60,11 +60,12 @@ static int call_fetch(struct cm_op *op, const struct afs_fid *fid, uint64_t off,
 static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64_t len, void *buf, struct stream *st,
 		      uint64_t *got, uint64_t *version, struct rx_error *err)
 {
-	struct rx_rpc_sink sink = {.buf = buf, .fn = give, .arg = st};
+	struct rx_rpc_sink sink = { .buf = buf, .fn = give, .arg = st };
 	struct afs_fid fid = cm_fid_wire(&v->fid);
 	struct afs_FetchData64_out out;
-	struct cm_reply r = {.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback,
-			     .sync = &out.sync};
+	struct cm_reply r = {
+		.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback, .sync = &out.sync
+	};
 	struct cm_noted q;
 	struct cm_op op;
 
@@ -85,7 +86,7 @@ static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint
 int cm_fetch_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64_t len, cm_sink_fn *sink, void *arg,
 		    uint64_t *version, struct rx_error *err)
 {
-	struct stream st = {.sink = sink, .arg = arg};
+	struct stream st = { .sink = sink, .arg = arg };
 	uint64_t got, at;
 
 	return fetch_once(v, t, off, len, NULL, &st, &got, version ? version : &at, err);
@@ -147,13 +148,13 @@ static int fetch_split(struct cm_vnode *v, struct cm_token *t, uint64_t off, uin
 {
 	size_t each = (len / PIECES + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN, at = 0;
 	struct piece pieces[PIECES];
-	struct split s = {.running = 0};
+	struct split s = { .running = 0 };
 	unsigned n = 0;
 
 	rx_mutex_init(&s.lock, v->cm->env, RX_RANK_LEAF, "split fetch");
 	rx_cond_init(&s.done, v->cm->env);
 	for (; at < len && n < PIECES; n++) {
-		pieces[n] = (struct piece){.split = &s, .v = v, .t = t, .off = off + at, .buf = buf + at};
+		pieces[n] = (struct piece){ .split = &s, .v = v, .t = t, .off = off + at, .buf = buf + at };
 		pieces[n].len = n == PIECES - 1 || len - at < each ? len - at : each;
 		at += pieces[n].len;
 	}
@@ -218,11 +219,14 @@ static int take(void *arg, void *bytes, size_t len, struct rx_error *err)
 
 static int call_store(struct cm_op *op, const struct afs_fid *fid, struct store *s, struct afs_StoreData64_out *out)
 {
-	struct rx_rpc_source source = {.buf = s->buf, .fn = take, .arg = s};
-	struct afs_StoreData64_in in = {.fid = *fid, .position = s->off, .length = s->len,
-					.file_length = s->file_length};
-	struct afs_StoreData_in in32 = {.fid = *fid, .position = (uint32_t)s->off, .length = (uint32_t)s->len,
-					.file_length = (uint32_t)s->file_length};
+	struct rx_rpc_source source = { .buf = s->buf, .fn = take, .arg = s };
+	struct afs_StoreData64_in in = {
+		.fid = *fid, .position = s->off, .length = s->len, .file_length = s->file_length
+	};
+	struct afs_StoreData_in in32 = { .fid = *fid,
+					 .position = (uint32_t)s->off,
+					 .length = (uint32_t)s->len,
+					 .file_length = (uint32_t)s->file_length };
 	struct afs_StoreData_out out32;
 	int rc;
 
@@ -261,7 +265,7 @@ static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s,
 {
 	struct afs_fid fid = cm_fid_wire(&v->fid);
 	struct afs_StoreData64_out out;
-	struct cm_reply r = {.kind = CM_REPLY_MUTATION, .status = &out.status, .sync = &out.sync, .own_changes = 1};
+	struct cm_reply r = { .kind = CM_REPLY_MUTATION, .status = &out.status, .sync = &out.sync, .own_changes = 1 };
 	struct cm_noted q;
 	struct cm_op op;
 
@@ -284,8 +288,13 @@ static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s,
 int cm_store_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64_t len, uint64_t file_length,
 		    int64_t mtime, bool sync, cm_source_fn *source, void *arg, struct rx_error *err)
 {
-	struct store s = {.off = off, .len = len, .file_length = file_length, .mtime = mtime, .sync = sync,
-			  .source = source, .arg = arg};
+	struct store s = { .off = off,
+			   .len = len,
+			   .file_length = file_length,
+			   .mtime = mtime,
+			   .sync = sync,
+			   .source = source,
+			   .arg = arg };
 	bool foreign;
 	int rc;
 
@@ -320,7 +329,7 @@ int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *
 	cm_mutate_begin(v);
 	for (size_t i = 0; i < plan->nruns && rc == 0; i++) {
 		const struct cm_run *run = &plan->runs[i];
-		struct store s = {.off = run->off, .len = run->len, .mtime = now_s, .buf = run->bytes};
+		struct store s = { .off = run->off, .len = run->len, .mtime = now_s, .buf = run->bytes };
 		bool others = false;
 
 		rc = whole_length(v, t, &length, err);
@@ -338,7 +347,7 @@ int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *
 
 int cm_truncate(struct cm_vnode *v, struct cm_token *t, uint64_t size, struct rx_error *err)
 {
-	struct store s = {.off = size, .file_length = size, .mtime = v->cm->env->ops->wall_s(v->cm->env), .buf = ""};
+	struct store s = { .off = size, .file_length = size, .mtime = v->cm->env->ops->wall_s(v->cm->env), .buf = "" };
 	bool foreign;
 	int rc;
 

@@ -75,8 +75,7 @@ static enum cm_verdict verdict_of(const struct cm_record *r, enum cm_store_class
 	case CM_STORE_ROFS:
 		return r->attempts > 0 ? CM_VERDICT_KILL : CM_VERDICT_KEEP;
 	case CM_STORE_EXPIRED:
-		return r->wanted && r->expired_us && now - r->expired_us > GRACE_US ? CM_VERDICT_KILL
-										    : CM_VERDICT_KEEP;
+		return r->wanted && r->expired_us && now - r->expired_us > GRACE_US ? CM_VERDICT_KILL : CM_VERDICT_KEEP;
 	default:
 		return CM_VERDICT_KEEP;
 	}

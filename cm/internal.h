@@ -34,16 +34,16 @@ struct cm_volume;
 /* ---- servers and connections (cm/server.c) ---- */
 
 struct cm_conn {
-	struct cm_conn *next;  /* [cm] in its server's list */
-	struct rx_conn *rx;    /* [const] */
+	struct cm_conn *next; /* [cm] in its server's list */
+	struct rx_conn *rx;   /* [const] */
 	struct cm_server *server;
-	struct rx_addr addr;   /* [const] */
-	uint16_t service;      /* [const] */
-	uint64_t token_id;     /* [const] 0: anonymous */
-	uint64_t generation;   /* [const] of the token's credential */
-	unsigned users;        /* [cm] */
-	bool retired;          /* [cm] no new users; freed with the last */
-	uint64_t used_us;      /* [cm] */
+	struct rx_addr addr; /* [const] */
+	uint16_t service;    /* [const] */
+	uint64_t token_id;   /* [const] 0: anonymous */
+	uint64_t generation; /* [const] of the token's credential */
+	unsigned users;      /* [cm] */
+	bool retired;        /* [cm] no new users; freed with the last */
+	uint64_t used_us;    /* [cm] */
 };
 
 struct cm_server_addr {
@@ -53,18 +53,18 @@ struct cm_server_addr {
 };
 
 struct cm_server {
-	struct cm_server *next;       /* [cm] */
-	struct cm *cm;                /* [const] */
-	struct cm_cell *cell;         /* [const] of the VLDB that named it first */
-	bool is_db;                   /* [const] */
-	bool has_uuid;                /* [const] */
-	struct afs_uuid uuid;          /* [const] */
-	int32_t unique;               /* [cm] of the address record */
-	unsigned naddrs;              /* [cm] */
+	struct cm_server *next;                /* [cm] */
+	struct cm *cm;                         /* [const] */
+	struct cm_cell *cell;                  /* [const] of the VLDB that named it first */
+	bool is_db;                            /* [const] */
+	bool has_uuid;                         /* [const] */
+	struct afs_uuid uuid;                  /* [const] */
+	int32_t unique;                        /* [cm] of the address record */
+	unsigned naddrs;                       /* [cm] */
 	struct cm_server_addr addrs[CM_ADDRS]; /* [cm] */
-	struct cm_conn *conns;        /* [cm] */
-	_Atomic uint64_t gen;         /* InitCallBackState and the like: every promise of it is void */
-	_Atomic uint64_t contacts;    /* calls answered; 0: it need not be told when we leave */
+	struct cm_conn *conns;                 /* [cm] */
+	_Atomic uint64_t gen;                  /* InitCallBackState and the like: every promise of it is void */
+	_Atomic uint64_t contacts;             /* calls answered; 0: it need not be told when we leave */
 	_Atomic bool no_64bit, no_store_acl, no_name_u, no_bulk;
 };
 
@@ -93,16 +93,16 @@ void cm_servers_goodbye(struct cm *cm);
 /* ---- cells (cm/cell.c) ---- */
 
 struct cm_cell {
-	struct cm_cell *next;  /* [cm] */
-	struct cm *cm;         /* [const] */
-	int32_t number;        /* [const] from 1 */
-	bool listed;           /* [const] named by a configuration file */
-	char name[256];        /* [const] lower case */
-	char host[256];        /* [const] name of its first database server, or "" */
-	char linked[256];      /* [const] */
-	unsigned nservers;     /* [const] */
+	struct cm_cell *next;                       /* [cm] */
+	struct cm *cm;                              /* [const] */
+	int32_t number;                             /* [const] from 1 */
+	bool listed;                                /* [const] named by a configuration file */
+	char name[256];                             /* [const] lower case */
+	char host[256];                             /* [const] name of its first database server, or "" */
+	char linked[256];                           /* [const] */
+	unsigned nservers;                          /* [const] */
 	struct cm_server *servers[CM_CELL_SERVERS]; /* [const] database servers */
-	struct cm_family *families; /* [cm] */
+	struct cm_family *families;                 /* [cm] */
 };
 
 /* Looks the cell up in the configuration, then in the DNS. */
@@ -122,24 +122,24 @@ struct cm_family_site {
 
 /* One VLDB entry: the read-write volume, its clones, and where they are. */
 struct cm_family {
-	struct cm_family *next; /* [cm] in the cell's list */
-	struct cm_cell *cell;   /* [const] */
-	char name[80];          /* [cm] */
-	uint32_t ids[3];        /* [cm] */
-	unsigned nsites;        /* [cm] */
+	struct cm_family *next;                /* [cm] in the cell's list */
+	struct cm_cell *cell;                  /* [const] */
+	char name[80];                         /* [cm] */
+	uint32_t ids[3];                       /* [cm] */
+	unsigned nsites;                       /* [cm] */
 	struct cm_family_site sites[CM_SITES]; /* [cm] */
-	uint64_t loaded_us;     /* [cm] 0: void */
+	uint64_t loaded_us;                    /* [cm] 0: void */
 };
 
 struct cm_volume {
-	struct cm_volume *next;    /* [cm] */
-	struct cm_cell *cell;      /* [const] */
-	uint32_t id;               /* [const] */
-	enum cm_volume_kind kind;  /* [const] */
-	struct cm_family *family;  /* [const] */
-	_Atomic uint64_t gen;      /* volume-wide breaks, releases, moves */
-	uint32_t created;          /* [cm] VolSync; 0 = not known */
-	struct cm_server *last;    /* [cm] who answered last */
+	struct cm_volume *next;   /* [cm] */
+	struct cm_cell *cell;     /* [const] */
+	uint32_t id;              /* [const] */
+	enum cm_volume_kind kind; /* [const] */
+	struct cm_family *family; /* [const] */
+	_Atomic uint64_t gen;     /* volume-wide breaks, releases, moves */
+	uint32_t created;         /* [cm] VolSync; 0 = not known */
+	struct cm_server *last;   /* [cm] who answered last */
 };
 
 /* name: without suffix, or a decimal id. */
@@ -185,8 +185,7 @@ struct cm_krb5_want {
 	int level;
 };
 /* Gets a service ticket for the cell; blocks on the KDC. */
-int cm_krb5_credential(const struct cm_krb5_want *want, int64_t now_s, struct cm_credential *out,
-		       struct rx_error *err);
+int cm_krb5_credential(const struct cm_krb5_want *want, int64_t now_s, struct cm_credential *out, struct rx_error *err);
 void cm_credential_clear(struct cm_credential *c);
 /* The credential to use now, renewed if it is about to end; *sec is a reference. */
 int cm_token_credential(struct cm_token *t, struct rx_security **sec, uint64_t *generation, struct rx_error *err);
@@ -215,17 +214,17 @@ struct cm_blob {
 };
 
 struct cm_vnode {
-	struct cm_vnode *hash_next; /* [cm] */
+	struct cm_vnode *hash_next;           /* [cm] */
 	struct cm_vnode *lru_prev, *lru_next; /* [cm] only while refs is 0 */
-	unsigned refs;              /* [cm] */
-	bool in_timer;              /* [q] */
-	uint64_t timer_us;          /* [q] */
-	struct cm_vnode *timer_next; /* [q] */
+	unsigned refs;                        /* [cm] */
+	bool in_timer;                        /* [q] */
+	uint64_t timer_us;                    /* [q] */
+	struct cm_vnode *timer_next;          /* [q] */
 
-	struct cm *cm;             /* [const] */
-	struct cm_cell *cell;      /* [const] */
-	struct cm_volume *volume;  /* [const] NULL: the synthetic /afs */
-	struct cm_fid fid;         /* [const] */
+	struct cm *cm;            /* [const] */
+	struct cm_cell *cell;     /* [const] */
+	struct cm_volume *volume; /* [const] NULL: the synthetic /afs */
+	struct cm_fid fid;        /* [const] */
 
 	struct rx_mutex lock;
 	struct rx_cond cond;       /* [v] mutating went */
@@ -329,21 +328,21 @@ struct cm_op {
 	struct cm_volume *volume; /* a fileserver's call; NULL: of the cell's database servers */
 	struct cm_cell *cell;
 	uint16_t service;
-	struct cm_token *token;   /* borrowed */
+	struct cm_token *token; /* borrowed */
 	const char *name;
 	unsigned flags;
-	struct cm_vnode *vnode;   /* borrowed; for sentences; may be NULL */
+	struct cm_vnode *vnode; /* borrowed; for sentences; may be NULL */
 
 	struct cm_server *server; /* whom to call now */
 	struct cm_conn *conn;
 	struct rx_addr addr;
 	struct rx_rpc_client rpc;
-	struct rx_error error;    /* the stub's */
+	struct rx_error error; /* the stub's */
 
 	bool done, failed;
-	bool busy, missing;        /* what some site of this round said */
-	struct rx_error worst;     /* what to say in the end */
-	bool named;                /* it names the call and the server already */
+	bool busy, missing;    /* what some site of this round said */
+	struct rx_error worst; /* what to say in the end */
+	bool named;            /* it names the call and the server already */
 	struct cm_server *sites[CM_SITES];
 	unsigned nsites, site;
 	uint32_t tried_sites, tried_addrs; /* bits; the latter of the present site */
@@ -432,14 +431,14 @@ struct cm_fid_break {
 };
 
 struct cm {
-	struct rx_env *env;       /* [const] */
-	struct rx_loop *loop;     /* [const] */
-	struct cm_config config;  /* [const] */
-	struct afs_uuid uuid;      /* [const] */
+	struct rx_env *env;            /* [const] */
+	struct rx_loop *loop;          /* [const] */
+	struct cm_config config;       /* [const] */
+	struct afs_uuid uuid;          /* [const] */
 	struct rx_rpc_trace rpc_trace; /* [const] */
-	struct cm_cell *local;    /* [const] */
+	struct cm_cell *local;         /* [const] */
 
-	struct rx_mutex lock;     /* rank CM: tables below */
+	struct rx_mutex lock; /* rank CM: tables below */
 	struct cm_cell *cells;
 	int32_t ncells;
 	struct cm_server *servers;
@@ -447,14 +446,14 @@ struct cm {
 	struct cm_token *tokens;
 	uint64_t token_ids;
 	struct cm_vnode *vnodes[CM_VNODE_HASH];
-	struct cm_vnode lru;      /* ring head of unused vnodes, newest first */
+	struct cm_vnode lru; /* ring head of unused vnodes, newest first */
 	unsigned nvnodes, nunused;
-	struct cm_vnode *top;     /* /afs */
+	struct cm_vnode *top; /* /afs */
 	struct cm_fid_break ring[CM_BREAK_RING];
 	unsigned ring_next;
 
-	struct rx_mutex sleep_lock; /* rank LEAF */
-	struct rx_cond sleep;       /* back-off; woken when the instance closes */
+	struct rx_mutex sleep_lock;  /* rank LEAF */
+	struct rx_cond sleep;        /* back-off; woken when the instance closes */
 	_Atomic uint64_t closing_us; /* 0: open; else no operation goes on beyond */
 
 	struct cm_works works;

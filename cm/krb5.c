@@ -93,7 +93,7 @@ static bool split_keytab(const char *spec, char file[512], char principal[256])
 {
 	bool forced = strncmp(spec, "KEYTAB:", 7) == 0;
 	const char *rest = forced ? spec + 7 : spec, *path = rest, *colon = strrchr(rest, ':');
-	unsigned char magic[2] = {0, 0};
+	unsigned char magic[2] = { 0, 0 };
 	FILE *f;
 
 	if (strncmp(rest, "FILE:", 5) == 0)
@@ -201,7 +201,7 @@ static bool may_try_next(krb5_error_code code)
 static krb5_error_code get_service(struct session *s, krb5_creds **out)
 {
 	const char *cell = s->want->cell, *host = s->want->db_host && *s->want->db_host ? s->want->db_host : cell;
-	char realms[3][256] = {{0}};
+	char realms[3][256] = { { 0 } };
 	bool empty_referral = false;
 	unsigned n = 0;
 	char **list = NULL;
@@ -270,7 +270,7 @@ static int make_security(struct session *s, const krb5_creds *creds, int64_t now
 
 int cm_krb5_credential(const struct cm_krb5_want *want, int64_t now_s, struct cm_credential *out, struct rx_error *err)
 {
-	struct session s = {.want = want};
+	struct session s = { .want = want };
 	char file[512], principal[256], what[600];
 	krb5_creds *creds = NULL;
 	krb5_error_code code;

@@ -9,12 +9,12 @@
 enum cm_volume_kind { CM_VOL_RW, CM_VOL_RO, CM_VOL_BK, CM_VOL_NONE };
 
 struct cm_mount {
-	bool force_rw;        /* '%' */
-	char cell[256];       /* "" = the parent's */
-	char volume[80];      /* without .readonly and .backup; or decimal digits */
+	bool force_rw;              /* '%' */
+	char cell[256];             /* "" = the parent's */
+	char volume[80];            /* without .readonly and .backup; or decimal digits */
 	enum cm_volume_kind suffix; /* CM_VOL_NONE: no suffix */
-	uint32_t id;          /* the number, if volume is one; else 0 */
-	uint32_t vnode, unique; /* 1, 1 unless "cell:volid:vnode:uniq" */
+	uint32_t id;                /* the number, if volume is one; else 0 */
+	uint32_t vnode, unique;     /* 1, 1 unless "cell:volid:vnode:uniq" */
 };
 
 /* True if a symlink of this mode and text is a mount point. */

@@ -15,10 +15,10 @@ enum { VL_IO_CODE = 363521, VL_NOMEM_CODE = 363547, VL_DBBAD_CODE = 363552, VL_N
 enum action {
 	FINAL,
 	NEXT_SITE,
-	NEXT_ADDR,  /* the network, not the server, failed */
-	BUSY,       /* next site; if there is none, wait */
-	ELSEWHERE,  /* the volume is not here: VLDB */
-	RECONNECT,  /* once over a new connection */
+	NEXT_ADDR, /* the network, not the server, failed */
+	BUSY,      /* next site; if there is none, wait */
+	ELSEWHERE, /* the volume is not here: VLDB */
+	RECONNECT, /* once over a new connection */
 };
 
 static uint64_t now_us(const struct cm_op *op)

@@ -19,14 +19,14 @@ struct cm_record {
 	uint32_t off_first, to_last;
 	bool mapped;
 	enum cm_record_state state;
-	unsigned attempts;     /* failed ones since the last success */
+	unsigned attempts;      /* failed ones since the last success */
 	uint64_t not_before_us; /* back-off: no attempt by the flusher earlier */
-	uint64_t dirtied_us;   /* oldest grant */
-	uint64_t inval_gen;    /* of the vnode when the record was made */
-	struct rx_error error; /* of the last failed attempt */
-	bool wanted;           /* another token wants its page: back to CONFLICTING, not PENDING */
-	bool told_expired;     /* its owner knows that it waits for a ticket */
-	uint64_t expired_us;   /* first attempt that failed for an expired ticket, 0 = none */
+	uint64_t dirtied_us;    /* oldest grant */
+	uint64_t inval_gen;     /* of the vnode when the record was made */
+	struct rx_error error;  /* of the last failed attempt */
+	bool wanted;            /* another token wants its page: back to CONFLICTING, not PENDING */
+	bool told_expired;      /* its owner knows that it waits for a ticket */
+	uint64_t expired_us;    /* first attempt that failed for an expired ticket, 0 = none */
 };
 
 struct cm_cursor {
@@ -46,8 +46,8 @@ struct cm_records {
 	struct cm_cursor *cursors;
 	uint64_t seq;
 	uint64_t max_age_us; /* a record older than this is stored; the vnode's maker may set it */
-	bool queued; /* a flush of this vnode is in the work queue */
-	unsigned notifying; /* calls into ops under way; detach waits for them */
+	bool queued;         /* a flush of this vnode is in the work queue */
+	unsigned notifying;  /* calls into ops under way; detach waits for them */
 	const struct cm_space_ops *ops;
 	void *space;
 };
@@ -89,9 +89,9 @@ enum cm_store_class {
 	CM_STORE_EXPIRED, /* waits for renewal */
 	CM_STORE_GONE,    /* this file is not */
 	CM_STORE_ROFS,
-	CM_STORE_FATAL,   /* the server will never take this */
+	CM_STORE_FATAL, /* the server will never take this */
 	CM_STORE_SPACE,
-	CM_STORE_BUSY,    /* busy, moved, off line, network: later */
+	CM_STORE_BUSY, /* busy, moved, off line, network: later */
 };
 enum cm_store_class cm_store_classify(const struct rx_error *e);
 

@@ -323,7 +323,7 @@ void cm_servers_goodbye(struct cm *cm)
 	rx_mutex_unlock(&cm->lock);
 	for (; s; s = s->next) {
 		uint64_t now = rx_now_us(cm->env);
-		struct rx_rpc_client client = {.origin = RX_ORIGIN_AFS, .trace = &cm->rpc_trace};
+		struct rx_rpc_client client = { .origin = RX_ORIGIN_AFS, .trace = &cm->rpc_trace };
 		struct rx_addr addr;
 		struct cm_conn *c;
 		unsigned index;

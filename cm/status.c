@@ -116,7 +116,7 @@ static bool is_stale(const struct cm_vnode *v, const struct cm_noted *q, const s
 /* Who rules the ACL of v, which is not a directory. Without locks. */
 static void learn_parent(struct cm_vnode *v, const struct afs_fetch_status *st)
 {
-	struct cm_fid fid = {v->fid.volume, st->parent_vnode, st->parent_unique};
+	struct cm_fid fid = { v->fid.volume, st->parent_vnode, st->parent_unique };
 	struct cm_vnode *parent, *old;
 	bool known;
 
@@ -232,10 +232,11 @@ void cm_vnode_distrust(struct cm_vnode *v)
 
 int cm_vnode_fetch_status(struct cm_vnode *v, struct cm_token *t, struct rx_error *err)
 {
-	struct afs_FetchStatus_in in = {.fid = cm_fid_wire(&v->fid)};
+	struct afs_FetchStatus_in in = { .fid = cm_fid_wire(&v->fid) };
 	struct afs_FetchStatus_out out;
-	struct cm_reply r = {.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback,
-			     .sync = &out.sync};
+	struct cm_reply r = {
+		.kind = CM_REPLY_READ, .status = &out.status, .callback = &out.callback, .sync = &out.sync
+	};
 	struct cm_noted q;
 	struct cm_op op;
 
@@ -311,8 +312,11 @@ static void apply_bulk(struct cm_vnode **vs, struct cm_noted *qs, size_t n, stru
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct afs_fetch_status *st = &out->statuses.items[i];
-		struct cm_reply r = {.kind = CM_REPLY_READ, .status = st, .callback = &out->callbacks.items[i],
-				     .sync = &out->sync, .server = s};
+		struct cm_reply r = { .kind = CM_REPLY_READ,
+				      .status = st,
+				      .callback = &out->callbacks.items[i],
+				      .sync = &out->sync,
+				      .server = s };
 		bool busy;
 
 		rx_mutex_lock(&vs[i]->lock);
@@ -329,7 +333,7 @@ int cm_prefetch_status(struct cm_vnode *dir, struct cm_token *t, const struct cm
 		       struct rx_error *err)
 {
 	struct afs_fid wire[PREFETCH_MAX];
-	struct afs_InlineBulkStatus_in in = {.fids = {.items = wire}};
+	struct afs_InlineBulkStatus_in in = { .fids = { .items = wire } };
 	struct afs_InlineBulkStatus_out out;
 	struct cm_vnode *vs[PREFETCH_MAX];
 	struct cm_noted qs[PREFETCH_MAX];

@@ -17,8 +17,9 @@ enum {
 
 static int get_credential(struct cm_token *t, struct cm_credential *out, struct rx_error *err)
 {
-	struct cm_krb5_want want = {.spec = t->spec, .cell = t->cell->name, .db_host = t->cell->host,
-				    .level = t->level};
+	struct cm_krb5_want want = {
+		.spec = t->spec, .cell = t->cell->name, .db_host = t->cell->host, .level = t->level
+	};
 
 	return cm_krb5_credential(&want, t->cm->env->ops->wall_s(t->cm->env), out, err);
 }

@@ -16,12 +16,12 @@ static unsigned hash(const struct cm_fid *f)
 
 struct cm_fid cm_fid_of(const struct afs_fid *f)
 {
-	return (struct cm_fid){f->volume, f->vnode, f->unique};
+	return (struct cm_fid){ f->volume, f->vnode, f->unique };
 }
 
 struct afs_fid cm_fid_wire(const struct cm_fid *f)
 {
-	return (struct afs_fid){f->volume, f->vnode, f->unique};
+	return (struct afs_fid){ f->volume, f->vnode, f->unique };
 }
 
 static void lru_remove(struct cm_vnode *v)
@@ -160,14 +160,14 @@ struct cm_vnode *cm_vnode_find(struct cm_volume *vol, const struct cm_fid *fid)
 
 struct cm_vnode *cm_vnode_root(struct cm_volume *vol, uint32_t vnode, uint32_t unique)
 {
-	struct cm_fid fid = {vol->id, vnode, unique};
+	struct cm_fid fid = { vol->id, vnode, unique };
 
 	return cm_vnode_find(vol, &fid);
 }
 
 struct cm_vnode *cm_vnode_top(struct cm *cm)
 {
-	struct cm_fid fid = {0, 1, 1};
+	struct cm_fid fid = { 0, 1, 1 };
 	struct cm_vnode *v, *fresh = vnode_new(cm, cm->local, NULL, &fid);
 
 	if (!fresh)

@@ -45,7 +45,7 @@ static void set_ids(struct entry *e, const uint32_t ids[3], uint32_t flags)
 
 static int query_u(struct cm_op *op, const char *name, struct entry *e)
 {
-	struct afs_vl_GetEntryByNameU_in in = {.name = (char *)name};
+	struct afs_vl_GetEntryByNameU_in in = { .name = (char *)name };
 	struct afs_vl_GetEntryByNameU_out out;
 
 	if (afs_vl_GetEntryByNameU(&op->rpc, &in, &out, &op->error))
@@ -69,7 +69,7 @@ static int query_u(struct cm_op *op, const char *name, struct entry *e)
 
 static int query_n(struct cm_op *op, const char *name, struct entry *e)
 {
-	struct afs_vl_GetEntryByNameN_in in = {.name = (char *)name};
+	struct afs_vl_GetEntryByNameN_in in = { .name = (char *)name };
 	struct afs_vl_GetEntryByNameN_out out;
 
 	if (afs_vl_GetEntryByNameN(&op->rpc, &in, &out, &op->error))
@@ -115,7 +115,7 @@ static int query(struct cm_cell *cell, const char *name, struct entry *e, struct
 
 static int ask_addrs(struct cm_cell *cell, struct cm_server *s, const struct site *site, struct rx_error *err)
 {
-	struct afs_vl_GetAddrsU_in in = {.attributes = {.mask = VL_BY_UUID, .uuid = site->uuid}};
+	struct afs_vl_GetAddrsU_in in = { .attributes = { .mask = VL_BY_UUID, .uuid = site->uuid } };
 	struct afs_vl_GetAddrsU_out out;
 	struct rx_addr addrs[CM_ADDRS];
 	unsigned n = 0;
@@ -244,7 +244,7 @@ static bool is_fresh(struct cm_family *f)
 int cm_family_get(struct cm_cell *cell, const char *name, struct cm_family **out, struct rx_error *err)
 {
 	struct cm *cm = cell->cm;
-	struct cm_server *servers[CM_SITES] = {NULL};
+	struct cm_server *servers[CM_SITES] = { NULL };
 	struct cm_family *f, *made;
 	struct entry e;
 	bool fresh;
@@ -282,7 +282,7 @@ int cm_family_get(struct cm_cell *cell, const char *name, struct cm_family **out
 
 int cm_family_refresh(struct cm_family *f, bool *changed, struct rx_error *err)
 {
-	struct cm_server *servers[CM_SITES] = {NULL};
+	struct cm_server *servers[CM_SITES] = { NULL };
 	struct entry e;
 	uint32_t ids[3];
 	char name[80];

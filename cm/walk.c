@@ -112,7 +112,7 @@ int cm_mount_target(struct cm_vnode *mount, struct cm_token *t, struct cm_vnode 
 /* A name in /afs: CELL, .CELL; "@cell" and ".@cell" stand for the local one. */
 static int top_lookup(struct cm *cm, const char *name, struct cm_vnode **out, struct rx_error *err)
 {
-	struct cm_mount m = {.suffix = CM_VOL_NONE, .vnode = 1, .unique = 1, .volume = "root.cell"};
+	struct cm_mount m = { .suffix = CM_VOL_NONE, .vnode = 1, .unique = 1, .volume = "root.cell" };
 	struct cm_cell *cell;
 
 	if (name[0] == '.') {
@@ -130,7 +130,7 @@ static int top_lookup(struct cm *cm, const char *name, struct cm_vnode **out, st
 static int direct_lookup(struct cm *cm, const char *name, struct cm_vnode **out, struct rx_error *err)
 {
 	const char *colon = strchr(name, ':');
-	struct cm_mount m = {.force_rw = true};
+	struct cm_mount m = { .force_rw = true };
 	struct cm_cell *cell;
 	char cell_name[256];
 
@@ -164,7 +164,7 @@ int cm_lookup(struct cm_vnode *dir, struct cm_token *t, const char *name, struct
 		return -1;
 	found = cm_dir_lookup(blob->bytes, blob->len, name, &entry);
 	if (found)
-		fid = (struct cm_fid){dir->fid.volume, entry.vnode, entry.unique};
+		fid = (struct cm_fid){ dir->fid.volume, entry.vnode, entry.unique };
 	cm_blob_put(blob);
 	if (!found)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, ENOENT, ENOENT, "there is no \"%.100s\" in %s", name,

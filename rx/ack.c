@@ -63,8 +63,10 @@ size_t rx_ack_build(const struct rx_ack *ack, uint8_t out[RX_ACK_MAX])
 
 const char *rx_ack_reason_name(unsigned reason)
 {
-	static const char *const names[] = { "?",      "REQUESTED", "DUPLICATE",     "OUT_OF_SEQUENCE", "EXCEEDS_WINDOW",
-					     "NOSPACE", "PING",      "PING_RESPONSE", "DELAY",           "IDLE" };
+	static const char *const names[] = {
+		"?",       "REQUESTED", "DUPLICATE",     "OUT_OF_SEQUENCE", "EXCEEDS_WINDOW",
+		"NOSPACE", "PING",      "PING_RESPONSE", "DELAY",           "IDLE"
+	};
 
 	return reason < sizeof names / sizeof *names ? names[reason] : "?";
 }

@@ -25,8 +25,8 @@ enum { RX_ACK_FIXED = 18, RX_ACK_PAD = 3, RX_ACK_MAX = RX_ACK_FIXED + 255 + RX_A
 struct rx_ack {
 	uint32_t first, previous, serial;
 	uint8_t reason, n;
-	const uint8_t *acks; /* n bytes; bit 0 tells */
-	unsigned words;      /* trailer words that follow, 0..4 */
+	const uint8_t *acks;                    /* n bytes; bit 0 tells */
+	unsigned words;                         /* trailer words that follow, 0..4 */
 	uint32_t max_mtu, if_mtu, rwind, jumbo; /* after parsing: clamped to sane values */
 };
 

@@ -6,8 +6,8 @@
 
 #include "rx/loop.h"
 
-struct rx_conn *rx_conn_new(struct rx_loop *loop, const struct rx_addr *peer, uint16_t service,
-			    struct rx_security *sec, struct rx_error *err)
+struct rx_conn *rx_conn_new(struct rx_loop *loop, const struct rx_addr *peer, uint16_t service, struct rx_security *sec,
+			    struct rx_error *err)
 {
 	struct rx_conn *conn;
 

@@ -14,14 +14,14 @@ struct rx_endpoint;
 
 /* Every state with the states that may follow. SEND and RECV say what the owner does:
  * a client sends, then receives; a server receives, then sends. */
-#define RX_CALL_STATES(X)                                                                                       \
-	X(IDLE, RX_CS_BIT(PRECALL) | RX_CS_BIT(SEND))                                                           \
-	X(PRECALL, RX_CS_BIT(RECV) | RX_CS_BIT(ERROR) | RX_CS_BIT(IDLE))         /* server, no handler yet */    \
-	X(SEND, RX_CS_BIT(RECV) | RX_CS_BIT(HOLD) | RX_CS_BIT(ERROR) | RX_CS_BIT(IDLE)) /* IDLE: owner aborts */ \
-	X(RECV, RX_CS_BIT(SEND) | RX_CS_BIT(DALLY) | RX_CS_BIT(ERROR) | RX_CS_BIT(IDLE))                        \
-	X(HOLD, RX_CS_BIT(DALLY) | RX_CS_BIT(IDLE))                              /* reply not yet acked */       \
-	X(DALLY, RX_CS_BIT(IDLE))                                                /* client: last ack owed */     \
-	X(ERROR, RX_CS_BIT(IDLE))                                                /* dead, its owner still there */
+#define RX_CALL_STATES(X)                                                                                              \
+	X(IDLE, RX_CS_BIT(PRECALL) | RX_CS_BIT(SEND))                                                                  \
+	X(PRECALL, RX_CS_BIT(RECV) | RX_CS_BIT(ERROR) | RX_CS_BIT(IDLE))                /* server, no handler yet */   \
+	X(SEND, RX_CS_BIT(RECV) | RX_CS_BIT(HOLD) | RX_CS_BIT(ERROR) | RX_CS_BIT(IDLE)) /* IDLE: owner aborts */       \
+	X(RECV, RX_CS_BIT(SEND) | RX_CS_BIT(DALLY) | RX_CS_BIT(ERROR) | RX_CS_BIT(IDLE))                               \
+	X(HOLD, RX_CS_BIT(DALLY) | RX_CS_BIT(IDLE)) /* reply not yet acked */                                          \
+	X(DALLY, RX_CS_BIT(IDLE))                   /* client: last ack owed */                                        \
+	X(ERROR, RX_CS_BIT(IDLE))                   /* dead, its owner still there */
 
 #define RX_CS_BIT(name) (1u << RX_CS_##name)
 
@@ -41,8 +41,8 @@ struct rx_call {
 	uint32_t number;
 	uint8_t channel;
 	bool client;
-	bool owned;   /* somebody outside the core will call rx_core_call_end */
-	bool ready;   /* on the endpoint's list of calls with something to send */
+	bool owned; /* somebody outside the core will call rx_core_call_end */
+	bool ready; /* on the endpoint's list of calls with something to send */
 	int32_t error;
 	struct rx_addr from; /* the peer when the call began */
 	struct rx_call *ready_next, *ready_prev;
@@ -58,7 +58,7 @@ struct rx_call {
 
 	/* Sending: [tx_first, tx_top) was sent at least once, [tx_top, tx_next) waits. */
 	struct rx_packet *tx[RX_RING];
-	struct rx_packet *tx_cur; /* being filled, no seq yet */
+	struct rx_packet *tx_cur;                    /* being filled, no seq yet */
 	uint32_t tx_first, tx_top, tx_next, tx_high; /* tx_high: one beyond the highest acknowledged */
 	uint32_t tx_previous;
 	unsigned tx_window, tx_flight, tx_lost;
@@ -75,7 +75,7 @@ struct rx_call {
 
 	/* Receiving: the reader takes rx_first next; [rx_first, rx_top) is in order. */
 	struct rx_packet *rx[RX_RING];
-	struct rx_packet *rx_cur; /* partly read */
+	struct rx_packet *rx_cur;                    /* partly read */
 	uint32_t rx_first, rx_top, rx_high, rx_last; /* rx_high: one beyond the highest; rx_last: seq of LAST */
 	unsigned rx_window;
 	bool rx_last_known, rx_eof;

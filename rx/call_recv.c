@@ -7,15 +7,15 @@
 
 enum {
 	SOFT_ACK_US = 100000,
-	ACK_EVERY = 2,   /* unacknowledged packets at which an ack goes out at once */
+	ACK_EVERY = 2,    /* unacknowledged packets at which an ack goes out at once */
 	CONSUMED_MAX = 2, /* packets read without telling the sender */
 };
 
 void rx_recv_init(struct rx_call *call)
 {
 	call->rx_first = call->rx_top = call->rx_high = 1;
-	call->rx_window = call->client || call->ep->cfg.window < RX_WINDOW_INITIAL ? call->ep->cfg.window :
-										       RX_WINDOW_INITIAL;
+	call->rx_window =
+		call->client || call->ep->cfg.window < RX_WINDOW_INITIAL ? call->ep->cfg.window : RX_WINDOW_INITIAL;
 	call->ack_at = UINT64_MAX;
 }
 

@@ -8,7 +8,7 @@
 
 enum {
 	QUEUE_MIN = 32,
-	QUEUE_MAX = 250,            /* below RX_RING, so that LAST always has room */
+	QUEUE_MAX = 250, /* below RX_RING, so that LAST always has room */
 	BACKOFF_MAX = 6,
 	RTO_CAP_US = 60000000,
 	SOFT_ACK_DELAY_US = 100000, /* what a peer may wait before it acknowledges */

@@ -199,8 +199,8 @@ static uint32_t fresh_cid(struct rx_endpoint *ep)
 	}
 }
 
-struct rx_conn *rx_core_conn_new(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer,
-				 uint16_t service, struct rx_security *sec, struct rx_error *err)
+struct rx_conn *rx_core_conn_new(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer, uint16_t service,
+				 struct rx_security *sec, struct rx_error *err)
 {
 	struct rx_conn *conn;
 

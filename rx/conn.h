@@ -9,17 +9,17 @@
 
 /* What a channel remembers across its calls. */
 struct rx_channel {
-	struct rx_call *call;  /* NULL: none, or all of it is below */
-	uint32_t number;       /* of the current or last call; 0 = none yet */
-	uint32_t rx_next;      /* one beyond the last seq received in the last call */
-	int32_t abort_code;    /* how the last call ended, 0 = well */
-	uint64_t busy_at;      /* client: when the server last said BUSY; 0 = never */
+	struct rx_call *call; /* NULL: none, or all of it is below */
+	uint32_t number;      /* of the current or last call; 0 = none yet */
+	uint32_t rx_next;     /* one beyond the last seq received in the last call */
+	int32_t abort_code;   /* how the last call ended, 0 = well */
+	uint64_t busy_at;     /* client: when the server last said BUSY; 0 = never */
 };
 
-#define RX_CONN_STATES(X)                                                            \
-	X(OPEN, RX_NS_BIT(CHALLENGED) | RX_NS_BIT(FAILED) | RX_NS_BIT(CLOSING))      \
-	X(CHALLENGED, RX_NS_BIT(OPEN) | RX_NS_BIT(FAILED) | RX_NS_BIT(CLOSING))      \
-	X(FAILED, RX_NS_BIT(CLOSING))                                                \
+#define RX_CONN_STATES(X)                                                                                              \
+	X(OPEN, RX_NS_BIT(CHALLENGED) | RX_NS_BIT(FAILED) | RX_NS_BIT(CLOSING))                                        \
+	X(CHALLENGED, RX_NS_BIT(OPEN) | RX_NS_BIT(FAILED) | RX_NS_BIT(CLOSING))                                        \
+	X(FAILED, RX_NS_BIT(CLOSING))                                                                                  \
 	X(CLOSING, 0)
 
 #define RX_NS_BIT(name) (1u << RX_NS_##name)
@@ -32,7 +32,7 @@ enum rx_conn_state {
 
 struct rx_conn {
 	struct rx_endpoint *ep;
-	struct rx_conn *next;                   /* hash chain */
+	struct rx_conn *next;                    /* hash chain */
 	struct rx_conn *young_next, *young_prev; /* server, not yet proven: oldest first */
 	void *user;
 	enum rx_conn_state state;

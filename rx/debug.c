@@ -5,9 +5,19 @@
 #include "rx/endpoint.h"
 
 enum {
-	GETSTATS = 1, GETCONN = 2, GETALLCONN = 3, RXSTATS = 4, GETPEER = 5,
-	STATS_LEN = 56, CONN_LEN = 176, RXSTATS_LEN = 284, PEER_LEN = 132, BAD_LEN = 8, VERSION_LEN = 65,
-	WINDOW_US = 1000000, PER_WINDOW = 2000,
+	GETSTATS = 1,
+	GETCONN = 2,
+	GETALLCONN = 3,
+	RXSTATS = 4,
+	GETPEER = 5,
+	STATS_LEN = 56,
+	CONN_LEN = 176,
+	RXSTATS_LEN = 284,
+	PEER_LEN = 132,
+	BAD_LEN = 8,
+	VERSION_LEN = 65,
+	WINDOW_US = 1000000,
+	PER_WINDOW = 2000,
 };
 
 static void put_addr(uint8_t *host, uint8_t *port, const struct rx_addr *a)
@@ -31,7 +41,7 @@ static void state_numbers(const struct rx_call *call, uint8_t *state, uint8_t *m
 	static const struct {
 		uint8_t state, mode;
 	} map[] = {
-		[RX_CS_IDLE] = { 0, 0 }, [RX_CS_PRECALL] = { 1, 2 }, [RX_CS_SEND] = { 2, 1 }, [RX_CS_RECV] = { 2, 2 },
+		[RX_CS_IDLE] = { 0, 0 }, [RX_CS_PRECALL] = { 1, 2 }, [RX_CS_SEND] = { 2, 1 },  [RX_CS_RECV] = { 2, 2 },
 		[RX_CS_HOLD] = { 4, 4 }, [RX_CS_DALLY] = { 3, 4 },   [RX_CS_ERROR] = { 2, 3 },
 	};
 
@@ -82,7 +92,8 @@ static size_t get_conn(struct rx_endpoint *ep, uint32_t index, bool all, uint8_t
 			continue;
 		state_numbers(call, &r[40 + i], &r[44 + i]);
 		r[48 + i] = rx_recv_complete(call) ? 32 : 0;
-		r[52 + i] = (uint8_t)((call->rx_high != call->rx_first ? 1 : 0) | (call->tx_next != call->tx_first ? 2 : 0));
+		r[52 + i] = (uint8_t)((call->rx_high != call->rx_first ? 1 : 0) |
+				      (call->tx_next != call->tx_first ? 2 : 0));
 	}
 	r[56] = c->secidx == RX_SECIDX_NULL ? 1 : c->secidx == RX_SECIDX_RXKAD ? 3 : 0;
 	if (c->secidx != RX_SECIDX_NULL) {

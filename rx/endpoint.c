@@ -9,9 +9,9 @@
 enum {
 	DEAD_TIME_S = 50,
 	WINDOW = 64,
-	BURST = 16,              /* packets of one call before another has its turn */
-	FIRST_SEQ_MAX = 32,      /* a first packet of a call lies within this */
-	CONTROL_MAX = 1024,      /* datagrams queued that nobody has pulled yet */
+	BURST = 16,         /* packets of one call before another has its turn */
+	FIRST_SEQ_MAX = 32, /* a first packet of a call lies within this */
+	CONTROL_MAX = 1024, /* datagrams queued that nobody has pulled yet */
 	HEARD_RECENTLY_US = 1000000,
 };
 
@@ -92,8 +92,8 @@ int rx_endpoint_service(struct rx_endpoint *ep, uint16_t id, struct rx_security 
 	return 0;
 }
 
-void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h,
-			 const void *body, size_t len)
+void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h, const void *body,
+			 size_t len)
 {
 	struct rx_control *c;
 
@@ -210,8 +210,7 @@ static struct rx_call *client_call(struct rx_conn *conn, const struct rx_header 
 {
 	struct rx_channel *ch = &conn->channel[h->cid & RX_CHANNEL_MASK];
 
-	if (h->type == RX_BUSY && ch->call &&
-	    (h->call == ch->number || rx_seq_diff(h->call, ch->number) == 1)) {
+	if (h->type == RX_BUSY && ch->call && (h->call == ch->number || rx_seq_diff(h->call, ch->number) == 1)) {
 		ch->busy_at = conn->ep->now + 1;
 		ch->call->heard_us = conn->ep->now;
 		return NULL;
@@ -360,8 +359,8 @@ static void conn_packet(struct rx_conn *conn, const struct rx_header *h, const u
 }
 
 /* A client's packet of a connection that we do not know. */
-static void stranger(struct rx_endpoint *ep, const struct rx_header *h, const struct rx_addr *from,
-		     const uint8_t *body, size_t len)
+static void stranger(struct rx_endpoint *ep, const struct rx_header *h, const struct rx_addr *from, const uint8_t *body,
+		     size_t len)
 {
 	struct rx_core_service *s = rx_endpoint_find_service(ep, h->service);
 	struct rx_conn *conn;

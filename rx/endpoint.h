@@ -103,15 +103,15 @@ bool rx_endpoint_has_output(const struct rx_endpoint *ep);
 /* The network says that nothing can reach this address. */
 void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer);
 /* Queues a datagram made of header and body. */
-void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h,
-			 const void *body, size_t len);
+void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h, const void *body,
+			 size_t len);
 /* Answers DEBUG and VERSION (debug.c). */
 void rx_debug_received(struct rx_endpoint *ep, const struct rx_header *h, const struct rx_addr *from,
 		       const uint8_t *body, size_t len);
 
 /* Connections and calls, non-blocking. `user` fields belong to the binding. */
-struct rx_conn *rx_core_conn_new(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer,
-				 uint16_t service, struct rx_security *sec, struct rx_error *err);
+struct rx_conn *rx_core_conn_new(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer, uint16_t service,
+				 struct rx_security *sec, struct rx_error *err);
 void rx_core_conn_release(struct rx_conn *conn, uint64_t now_us);
 /* NULL: no channel is free, or conn->error is set. */
 struct rx_call *rx_core_call_new(struct rx_conn *conn, uint64_t now_us);

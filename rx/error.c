@@ -96,16 +96,26 @@ void rx_error_clear(struct rx_error *err)
 const char *rx_origin_name(enum rx_origin origin)
 {
 	switch (origin) {
-	case RX_ORIGIN_NONE: return "none";
-	case RX_ORIGIN_ERRNO: return "system";
-	case RX_ORIGIN_RX: return "rx";
-	case RX_ORIGIN_RXKAD: return "rxkad";
-	case RX_ORIGIN_AFS: return "fileserver";
-	case RX_ORIGIN_VL: return "vlserver";
-	case RX_ORIGIN_PT: return "ptserver";
-	case RX_ORIGIN_UBIK: return "ubik";
-	case RX_ORIGIN_VOL: return "volserver";
-	case RX_ORIGIN_KRB5: return "krb5";
+	case RX_ORIGIN_NONE:
+		return "none";
+	case RX_ORIGIN_ERRNO:
+		return "system";
+	case RX_ORIGIN_RX:
+		return "rx";
+	case RX_ORIGIN_RXKAD:
+		return "rxkad";
+	case RX_ORIGIN_AFS:
+		return "fileserver";
+	case RX_ORIGIN_VL:
+		return "vlserver";
+	case RX_ORIGIN_PT:
+		return "ptserver";
+	case RX_ORIGIN_UBIK:
+		return "ubik";
+	case RX_ORIGIN_VOL:
+		return "volserver";
+	case RX_ORIGIN_KRB5:
+		return "krb5";
 	}
 	return "unknown";
 }
@@ -126,8 +136,8 @@ static enum rx_origin origin_of(enum rx_origin service, int32_t code)
 		int32_t base;
 		enum rx_origin origin;
 	} tables[] = {
-		{ 5376, RX_ORIGIN_UBIK },       { 267264, RX_ORIGIN_PT },      { 363520, RX_ORIGIN_VL },
-		{ 19270400, RX_ORIGIN_RXKAD },  { UAE_BASE, RX_ORIGIN_AFS },   { 1492325120, RX_ORIGIN_VOL },
+		{ 5376, RX_ORIGIN_UBIK },      { 267264, RX_ORIGIN_PT },    { 363520, RX_ORIGIN_VL },
+		{ 19270400, RX_ORIGIN_RXKAD }, { UAE_BASE, RX_ORIGIN_AFS }, { 1492325120, RX_ORIGIN_VOL },
 	};
 
 	if (code < 0)

@@ -8,16 +8,39 @@
 #include "rx/rx.h"
 #include "rx/security.h"
 
-#define RX(code, errnum, meaning) { code, RX_ORIGIN_RX, errnum, #code, meaning }
-#define AFS(code, name, errnum, meaning) { code, RX_ORIGIN_AFS, errnum, name, meaning }
-#define UBIK(n, name, errnum, meaning) { 5376 + (n), RX_ORIGIN_UBIK, errnum, name, meaning }
-#define PT(n, name, errnum, meaning) { 267264 + (n), RX_ORIGIN_PT, errnum, name, meaning }
-#define VL(n, name, errnum, meaning) { 363520 + (n), RX_ORIGIN_VL, errnum, name, meaning }
-#define KAD(code, errnum, meaning) { code, RX_ORIGIN_RXKAD, errnum, #code, meaning }
-#define VOL(n, name, errnum, meaning) { 1492325120 + (n), RX_ORIGIN_VOL, errnum, name, meaning }
-#define ASN1(n, name) \
-	{ 1859794432 + (n), RX_ORIGIN_RXKAD, EKEYREJECTED, name, \
-	  "the server cannot read our Kerberos ticket; get a new one with kinit" }
+#define RX(code, errnum, meaning)                                                                                      \
+	{                                                                                                              \
+		code, RX_ORIGIN_RX, errnum, #code, meaning                                                             \
+	}
+#define AFS(code, name, errnum, meaning)                                                                               \
+	{                                                                                                              \
+		code, RX_ORIGIN_AFS, errnum, name, meaning                                                             \
+	}
+#define UBIK(n, name, errnum, meaning)                                                                                 \
+	{                                                                                                              \
+		5376 + (n), RX_ORIGIN_UBIK, errnum, name, meaning                                                      \
+	}
+#define PT(n, name, errnum, meaning)                                                                                   \
+	{                                                                                                              \
+		267264 + (n), RX_ORIGIN_PT, errnum, name, meaning                                                      \
+	}
+#define VL(n, name, errnum, meaning)                                                                                   \
+	{                                                                                                              \
+		363520 + (n), RX_ORIGIN_VL, errnum, name, meaning                                                      \
+	}
+#define KAD(code, errnum, meaning)                                                                                     \
+	{                                                                                                              \
+		code, RX_ORIGIN_RXKAD, errnum, #code, meaning                                                          \
+	}
+#define VOL(n, name, errnum, meaning)                                                                                  \
+	{                                                                                                              \
+		1492325120 + (n), RX_ORIGIN_VOL, errnum, name, meaning                                                 \
+	}
+#define ASN1(n, name)                                                                                                  \
+	{                                                                                                              \
+		1859794432 + (n), RX_ORIGIN_RXKAD, EKEYREJECTED, name,                                                 \
+			"the server cannot read our Kerberos ticket; get a new one with kinit"                         \
+	}
 
 static const struct rx_error_entry entries[] = {
 	AFS(-1001, "VNOCPS", EAGAIN, "the fileserver cannot reach its protection server; try again later"),
@@ -202,19 +225,136 @@ int rx_error_uae(int64_t index)
 {
 	/* By index; 0: that error has no errno here. */
 	static const uint8_t uae[] = {
-		EPERM, ENOENT, ESRCH, EINTR, EIO, ENXIO, E2BIG, ENOEXEC, EBADF, ECHILD, EAGAIN, ENOMEM, EACCES,
-		EFAULT, ENOTBLK, EBUSY, EEXIST, EXDEV, ENODEV, ENOTDIR, EISDIR, EINVAL, ENFILE, EMFILE, ENOTTY,
-		ETXTBSY, EFBIG, ENOSPC, ESPIPE, EROFS, EMLINK, EPIPE, EDOM, ERANGE, EDEADLK, ENAMETOOLONG, ENOLCK,
-		ENOSYS, ENOTEMPTY, ELOOP, EWOULDBLOCK, ENOMSG, EIDRM, ECHRNG, EL2NSYNC, EL3HLT, EL3RST, ELNRNG,
-		EUNATCH, ENOCSI, EL2HLT, EBADE, EBADR, EXFULL, ENOANO, EBADRQC, EBADSLT, EBFONT, ENOSTR, ENODATA,
-		ETIME, ENOSR, ENONET, ENOPKG, EREMOTE, ENOLINK, EADV, ESRMNT, ECOMM, EPROTO, EMULTIHOP, EDOTDOT,
-		EBADMSG, EOVERFLOW, ENOTUNIQ, EBADFD, EREMCHG, ELIBACC, ELIBBAD, ELIBSCN, ELIBMAX, ELIBEXEC, EILSEQ,
-		ERESTART, ESTRPIPE, EUSERS, ENOTSOCK, EDESTADDRREQ, EMSGSIZE, EPROTOTYPE, ENOPROTOOPT,
-		EPROTONOSUPPORT, ESOCKTNOSUPPORT, EOPNOTSUPP, EPFNOSUPPORT, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL,
-		ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOBUFS, EISCONN, ENOTCONN, ESHUTDOWN,
-		ETOOMANYREFS, ETIMEDOUT, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EALREADY, EINPROGRESS, ESTALE,
-		EUCLEAN, ENOTNAM, ENAVAIL, EISNAM, EREMOTEIO, EDQUOT, ENOMEDIUM, EMEDIUMTYPE, ECANCELED,
-		ENOTRECOVERABLE, ENOTSUP, 0, EOWNERDEAD, 0, 0,
+		EPERM,
+		ENOENT,
+		ESRCH,
+		EINTR,
+		EIO,
+		ENXIO,
+		E2BIG,
+		ENOEXEC,
+		EBADF,
+		ECHILD,
+		EAGAIN,
+		ENOMEM,
+		EACCES,
+		EFAULT,
+		ENOTBLK,
+		EBUSY,
+		EEXIST,
+		EXDEV,
+		ENODEV,
+		ENOTDIR,
+		EISDIR,
+		EINVAL,
+		ENFILE,
+		EMFILE,
+		ENOTTY,
+		ETXTBSY,
+		EFBIG,
+		ENOSPC,
+		ESPIPE,
+		EROFS,
+		EMLINK,
+		EPIPE,
+		EDOM,
+		ERANGE,
+		EDEADLK,
+		ENAMETOOLONG,
+		ENOLCK,
+		ENOSYS,
+		ENOTEMPTY,
+		ELOOP,
+		EWOULDBLOCK,
+		ENOMSG,
+		EIDRM,
+		ECHRNG,
+		EL2NSYNC,
+		EL3HLT,
+		EL3RST,
+		ELNRNG,
+		EUNATCH,
+		ENOCSI,
+		EL2HLT,
+		EBADE,
+		EBADR,
+		EXFULL,
+		ENOANO,
+		EBADRQC,
+		EBADSLT,
+		EBFONT,
+		ENOSTR,
+		ENODATA,
+		ETIME,
+		ENOSR,
+		ENONET,
+		ENOPKG,
+		EREMOTE,
+		ENOLINK,
+		EADV,
+		ESRMNT,
+		ECOMM,
+		EPROTO,
+		EMULTIHOP,
+		EDOTDOT,
+		EBADMSG,
+		EOVERFLOW,
+		ENOTUNIQ,
+		EBADFD,
+		EREMCHG,
+		ELIBACC,
+		ELIBBAD,
+		ELIBSCN,
+		ELIBMAX,
+		ELIBEXEC,
+		EILSEQ,
+		ERESTART,
+		ESTRPIPE,
+		EUSERS,
+		ENOTSOCK,
+		EDESTADDRREQ,
+		EMSGSIZE,
+		EPROTOTYPE,
+		ENOPROTOOPT,
+		EPROTONOSUPPORT,
+		ESOCKTNOSUPPORT,
+		EOPNOTSUPP,
+		EPFNOSUPPORT,
+		EAFNOSUPPORT,
+		EADDRINUSE,
+		EADDRNOTAVAIL,
+		ENETDOWN,
+		ENETUNREACH,
+		ENETRESET,
+		ECONNABORTED,
+		ECONNRESET,
+		ENOBUFS,
+		EISCONN,
+		ENOTCONN,
+		ESHUTDOWN,
+		ETOOMANYREFS,
+		ETIMEDOUT,
+		ECONNREFUSED,
+		EHOSTDOWN,
+		EHOSTUNREACH,
+		EALREADY,
+		EINPROGRESS,
+		ESTALE,
+		EUCLEAN,
+		ENOTNAM,
+		ENAVAIL,
+		EISNAM,
+		EREMOTEIO,
+		EDQUOT,
+		ENOMEDIUM,
+		EMEDIUMTYPE,
+		ECANCELED,
+		ENOTRECOVERABLE,
+		ENOTSUP,
+		0,
+		EOWNERDEAD,
+		0,
+		0,
 	};
 
 	return index >= 0 && (size_t)index < sizeof(uae) ? uae[index] : 0;

@@ -14,10 +14,10 @@
 
 enum {
 	SPIN_US = 50,
-	SPIN_MISSES = 4,          /* after so many in vain only every 16th sleep is tried */
+	SPIN_MISSES = 4, /* after so many in vain only every 16th sleep is tried */
 	SPIN_CHECK = 16,
 	SPIN_PAUSE_US = 200000,
-	LEAD_GRACE_US = 5000,     /* nobody led for so long: the background thread does */
+	LEAD_GRACE_US = 5000, /* nobody led for so long: the background thread does */
 };
 
 /* At most one thread of the process burns a CPU. */

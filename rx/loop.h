@@ -23,7 +23,7 @@ enum rx_user_kind { RX_USER_WAITER, RX_USER_INLINE };
 struct rx_waiter {
 	enum rx_user_kind kind;
 	bool done, parked;
-	struct rx_cond cond; /* valid while parked */
+	struct rx_cond cond;           /* valid while parked */
 	struct rx_waiter *next, *prev; /* among the parked */
 	struct rx_conn *conn;
 	struct rx_waiter *chan_next;

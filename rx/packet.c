@@ -46,9 +46,9 @@ void rx_header_encode(uint8_t out[RX_HEADER_SIZE], const struct rx_header *h)
 const char *rx_packet_type_name(unsigned type)
 {
 	static const char *const names[RX_PACKET_TYPES] = {
-		[RX_DATA] = "DATA",           [RX_ACK] = "ACK",           [RX_BUSY] = "BUSY",   [RX_ABORT] = "ABORT",
-		[RX_ACKALL] = "ACKALL",       [RX_CHALLENGE] = "CHALLENGE", [RX_RESPONSE] = "RESPONSE",
-		[RX_DEBUG] = "DEBUG",         [RX_VERSION] = "VERSION",
+		[RX_DATA] = "DATA",         [RX_ACK] = "ACK",       [RX_BUSY] = "BUSY",
+		[RX_ABORT] = "ABORT",       [RX_ACKALL] = "ACKALL", [RX_CHALLENGE] = "CHALLENGE",
+		[RX_RESPONSE] = "RESPONSE", [RX_DEBUG] = "DEBUG",   [RX_VERSION] = "VERSION",
 	};
 
 	return type < RX_PACKET_TYPES && names[type] ? names[type] : "?";

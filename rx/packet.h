@@ -9,9 +9,9 @@
 
 enum {
 	RX_HEADER_SIZE = 28,
-	RX_PACKET_MTU = 1444,   /* largest packet sent and advertised, header included */
+	RX_PACKET_MTU = 1444, /* largest packet sent and advertised, header included */
 	RX_PACKET_MTU_MIN = 520,
-	RX_JUMBO_DATA = 1412,   /* payload of every piece of a jumbogram but the last */
+	RX_JUMBO_DATA = 1412, /* payload of every piece of a jumbogram but the last */
 	RX_JUMBO_HEADER = 4,
 	RX_PACKET_STORE = 1536, /* room of a pooled buffer; longer payloads get their own */
 	RX_CHANNELS = 4,
@@ -85,19 +85,19 @@ const char *rx_packet_type_name(unsigned type);
  * from RX_HEADER_SIZE; an incoming one has the payload alone from data[0]. */
 struct rx_packet {
 	struct rx_packet *next;
-	uint64_t sent_us;       /* last transmission */
+	uint64_t sent_us; /* last transmission */
 	uint32_t seq;
-	uint32_t serial;        /* of the last transmission (or as received) */
-	uint32_t len;           /* payload bytes; before sealing or after opening the user's bytes */
-	uint32_t off;           /* incoming: first byte not yet read; outgoing: where user bytes start */
+	uint32_t serial; /* of the last transmission (or as received) */
+	uint32_t len;    /* payload bytes; before sealing or after opening the user's bytes */
+	uint32_t off;    /* incoming: first byte not yet read; outgoing: where user bytes start */
 	uint32_t cap;
 	uint16_t checksum;
 	uint16_t transmissions;
-	uint8_t flags;          /* those that survive retransmission */
-	bool sealed;            /* outgoing: ready for the wire */
-	bool opened;            /* incoming: the security class has passed it */
+	uint8_t flags; /* those that survive retransmission */
+	bool sealed;   /* outgoing: ready for the wire */
+	bool opened;   /* incoming: the security class has passed it */
 	bool acked, lost;
-	uint8_t *data;          /* store, or a block of its own */
+	uint8_t *data; /* store, or a block of its own */
 	uint8_t store[RX_PACKET_STORE];
 };
 

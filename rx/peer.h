@@ -13,9 +13,9 @@ struct rx_peer {
 	unsigned refs;
 	uint64_t srtt_us, rttvar_us; /* 0: no sample yet */
 	uint64_t rtt_samples, rtt_at;
-	uint64_t heard_us;    /* last packet from there; 0 = never */
-	unsigned mtu;         /* largest packet to send there */
-	unsigned cwnd_hint;   /* of the last call that ended well */
+	uint64_t heard_us;  /* last packet from there; 0 = never */
+	unsigned mtu;       /* largest packet to send there */
+	unsigned cwnd_hint; /* of the last call that ended well */
 	uint64_t cwnd_at;
 	uint64_t sent, resent, bytes_sent, bytes_received;
 };

@@ -53,13 +53,13 @@ struct rx_conn;
 struct rx_call;
 
 struct rx_loop_config {
-	struct rx_env *env;    /* NULL: rx_env_posix() */
-	uint32_t bind_ip;      /* host order, 0 = any */
-	uint16_t bind_port;    /* 0 = any; rx_loop_port() tells */
-	unsigned dead_time_s;  /* silence after which a call is dead; 0 = 50 */
-	unsigned window;       /* receive window in packets; 0 = 64, at most 255 */
-	const char *version;   /* answer to VERSION packets; NULL: "umafs" */
-	bool debug_answers;    /* answer DEBUG packets (rxdebug) */
+	struct rx_env *env;   /* NULL: rx_env_posix() */
+	uint32_t bind_ip;     /* host order, 0 = any */
+	uint16_t bind_port;   /* 0 = any; rx_loop_port() tells */
+	unsigned dead_time_s; /* silence after which a call is dead; 0 = 50 */
+	unsigned window;      /* receive window in packets; 0 = 64, at most 255 */
+	const char *version;  /* answer to VERSION packets; NULL: "umafs" */
+	bool debug_answers;   /* answer DEBUG packets (rxdebug) */
 };
 
 /* Binds the socket and starts the background thread that holds the loop when nobody
@@ -72,8 +72,8 @@ struct rx_env *rx_loop_env(const struct rx_loop *loop);
 
 /* Connections (client side). Four calls at a time each; rx_call_new waits for a free
  * channel. The connection keeps a reference to the security object. */
-struct rx_conn *rx_conn_new(struct rx_loop *loop, const struct rx_addr *peer, uint16_t service,
-			    struct rx_security *sec, struct rx_error *err);
+struct rx_conn *rx_conn_new(struct rx_loop *loop, const struct rx_addr *peer, uint16_t service, struct rx_security *sec,
+			    struct rx_error *err);
 /* Calls in progress go on; the connection is freed when the last has ended. */
 void rx_conn_free(struct rx_conn *conn);
 void rx_conn_set_dead_time(struct rx_conn *conn, unsigned seconds);
@@ -120,8 +120,8 @@ struct rx_service_config {
 	uint16_t id;
 	const char *name;
 	enum rx_service_mode mode;
-	unsigned workers;         /* RX_SERVICE_WORKER: how many threads */
-	size_t max_request;       /* RX_SERVICE_INLINE: longer requests are aborted; 0 = 64 KiB */
+	unsigned workers;           /* RX_SERVICE_WORKER: how many threads */
+	size_t max_request;         /* RX_SERVICE_INLINE: longer requests are aborted; 0 = 64 KiB */
 	struct rx_security *sec[5]; /* by security index; NULL = refused. References taken. */
 	rx_handler *handler;
 	void *arg;

@@ -112,8 +112,7 @@ out:
 	return rc;
 }
 
-int rxkad_kdf_with(rxkad_hmac *hmac, int enctype, const uint8_t *key, size_t len, uint8_t out[8],
-		   struct rx_error *err)
+int rxkad_kdf_with(rxkad_hmac *hmac, int enctype, const uint8_t *key, size_t len, uint8_t out[8], struct rx_error *err)
 {
 	uint8_t compressed[21];
 	int rc;
@@ -135,7 +134,8 @@ int rxkad_kdf_with(rxkad_hmac *hmac, int enctype, const uint8_t *key, size_t len
 	if (enctype <= 15)
 		return rx_error_set(err, RX_ORIGIN_RXKAD, RXKAD_BADKEY, EKEYREJECTED,
 				    "session keys of enctype %d cannot be used with AFS; "
-				    "have the KDC issue AES keys for the cell's service", enctype);
+				    "have the KDC issue AES keys for the cell's service",
+				    enctype);
 	if (len < 7)
 		goto bad_length;
 	return derive(hmac, key, len, out, err);

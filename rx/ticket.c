@@ -150,9 +150,8 @@ static uint8_t *wrap_encrypted_data(const uint8_t *in, size_t len, size_t *out_l
 {
 	/* tkt-vno 5, realm "X", sname type 0 ["x"]: never looked at */
 	static const uint8_t front[] = {
-		0xa0, 3, 2, 1, 5,
-		0xa1, 3, 0x1b, 1, 'X',
-		0xa2, 14, 0x30, 12, 0xa0, 3, 2, 1, 0, 0xa1, 5, 0x30, 3, 0x1b, 1, 'x',
+		0xa0, 3,    2, 1, 5, 0xa1, 3,    0x1b, 1,    'X', 0xa2, 14, 0x30,
+		12,   0xa0, 3, 2, 1, 0,    0xa1, 5,    0x30, 3,   0x1b, 1,  'x',
 	};
 	size_t size = sequence_size(in, len), at, inner;
 	uint8_t head[4], *out;
@@ -219,10 +218,13 @@ static bool copy_part(char out[RXKAD_NAME_MAX + 1], const krb5_data *in)
 static bool is_host_service(const char *name)
 {
 	static const char *const services[] = {
-		"host", "discuss", "rvdsrv", "sample", "olc", "pop", "sis", "rfs", "imap", "ftp", "ecat", "daemon",
-		"gnats", "moira", "prms", "mandarin", "register", "changepw", "sms", "afpserver", "gdss", "news",
-		"abs", "nfs", "tftp", "http", "khttp", "pgpsigner", "irc", "mandarin-agent", "write", "palladium",
-		"lmtp", "smtp", "ldap", "acap", "argus", "mupdate", "sieve", "cvs",
+		"host",  "discuss",   "rvdsrv", "sample",    "olc",      "pop",
+		"sis",   "rfs",       "imap",   "ftp",       "ecat",     "daemon",
+		"gnats", "moira",     "prms",   "mandarin",  "register", "changepw",
+		"sms",   "afpserver", "gdss",   "news",      "abs",      "nfs",
+		"tftp",  "http",      "khttp",  "pgpsigner", "irc",      "mandarin-agent",
+		"write", "palladium", "lmtp",   "smtp",      "ldap",     "acap",
+		"argus", "mupdate",   "sieve",  "cvs",
 	};
 
 	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)

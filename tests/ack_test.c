@@ -12,9 +12,17 @@ static void golden(void)
 	for (unsigned i = 0; i < sizeof bits; i++)
 		bits[i] = (uint8_t)(i % 3 == 0);
 	for (unsigned k = 0; k < 4; k++) {
-		struct rx_ack a = { .first = 5, .previous = 9, .serial = 0x77, .reason = RX_ACK_REQUESTED,
-				    .n = (uint8_t)sizes[k], .acks = bits, .max_mtu = 1444, .if_mtu = 1444,
-				    .rwind = 64, .jumbo = 1 }, b;
+		struct rx_ack a = { .first = 5,
+				    .previous = 9,
+				    .serial = 0x77,
+				    .reason = RX_ACK_REQUESTED,
+				    .n = (uint8_t)sizes[k],
+				    .acks = bits,
+				    .max_mtu = 1444,
+				    .if_mtu = 1444,
+				    .rwind = 64,
+				    .jumbo = 1 },
+			      b;
 		size_t n;
 
 		memset(out, 0xee, sizeof out);
@@ -25,15 +33,17 @@ static void golden(void)
 		CU_ASSERT(!memcmp(out + 18, bits, sizes[k]));
 		CU_ASSERT(unit_is_hex(out + 18 + sizes[k], 19, "000000 000005a4 000005a4 00000040 00000001"));
 		CU_ASSERT(rx_ack_parse(&b, out, n));
-		CU_ASSERT(b.words == 4 && b.n == a.n && b.rwind == 64 && b.jumbo == 1 && b.first == 5 && b.serial == 0x77);
+		CU_ASSERT(b.words == 4 && b.n == a.n && b.rwind == 64 && b.jumbo == 1 && b.first == 5 &&
+			  b.serial == 0x77);
 	}
 }
 
 static void words(void)
 {
 	uint8_t out[RX_ACK_MAX];
-	struct rx_ack a = { .first = 1, .reason = RX_ACK_DELAY, .max_mtu = 1444, .if_mtu = 1444, .rwind = 32,
-			    .jumbo = 4 };
+	struct rx_ack a = {
+		.first = 1, .reason = RX_ACK_DELAY, .max_mtu = 1444, .if_mtu = 1444, .rwind = 32, .jumbo = 4
+	};
 	size_t n = rx_ack_build(&a, out);
 
 	for (unsigned k = 0; k <= 4; k++)
@@ -65,8 +75,12 @@ static void clamps(void)
 	uint8_t out[RX_ACK_MAX];
 
 	for (unsigned i = 0; i < 5; i++) {
-		struct rx_ack a = { .first = 1, .max_mtu = evil[i], .if_mtu = evil[i], .rwind = evil[i],
-				    .jumbo = evil[i] }, b;
+		struct rx_ack a = { .first = 1,
+				    .max_mtu = evil[i],
+				    .if_mtu = evil[i],
+				    .rwind = evil[i],
+				    .jumbo = evil[i] },
+			      b;
 
 		CU_ASSERT(rx_ack_parse(&b, out, rx_ack_build(&a, out)));
 		CU_ASSERT(b.max_mtu >= 520 && b.max_mtu <= 16384 && b.if_mtu >= 520 && b.if_mtu <= 16384);

@@ -246,7 +246,8 @@ static void unknown(void)
 	rig_send_h(&R, (struct rx_header){ .type = RX_DATA, .call = 1, .seq = 1, .service = 99 }, "x", 1);
 	CU_ASSERT(rig_pull(&R) == RX_ABORT && rig_abort_code(&R) == RX_INVALID_OPERATION);
 	CU_ASSERT(R.h.serial == 0 && !(R.h.flags & RX_CLIENT_INITIATED) && R.h.call == 1 && R.h.epoch == RIG_EPOCH);
-	rig_send_h(&R, (struct rx_header){ .type = RX_DATA, .call = 1, .seq = 1, .service = RIG_SERVICE, .security = 2 },
+	rig_send_h(&R,
+		   (struct rx_header){ .type = RX_DATA, .call = 1, .seq = 1, .service = RIG_SERVICE, .security = 2 },
 		   "x", 1);
 	CU_ASSERT(rig_pull(&R) == RX_ABORT && rig_abort_code(&R) == RX_INVALID_OPERATION && R.h.security == 2);
 	rig_send_h(&R, (struct rx_header){ .type = RX_ABORT, .call = 1, .service = 99 }, code, 4);
@@ -344,8 +345,13 @@ static void evil_trailer(void)
 
 	for (unsigned i = 0; i < 4; i++) {
 		uint8_t body[RX_ACK_MAX];
-		struct rx_ack a = { .first = 5, .previous = 1, .reason = RX_ACK_IDLE, .max_mtu = evil[i],
-				    .if_mtu = evil[i], .rwind = evil[i], .jumbo = evil[i] };
+		struct rx_ack a = { .first = 5,
+				    .previous = 1,
+				    .reason = RX_ACK_IDLE,
+				    .max_mtu = evil[i],
+				    .if_mtu = evil[i],
+				    .rwind = evil[i],
+				    .jumbo = evil[i] };
 
 		begin();
 		rig_data(&R, 1, 1, RX_LAST_PACKET, "q");
@@ -413,8 +419,10 @@ static void jumbogram(void)
 	begin();
 	body[1412] = RX_JUMBO_PACKET;
 	body[1416 + 1412] = RX_LAST_PACKET;
-	rig_send_h(&R, (struct rx_header){ .type = RX_DATA, .call = 1, .seq = 1, .flags = RX_JUMBO_PACKET,
-					   .service = RIG_SERVICE }, body, sizeof body);
+	rig_send_h(&R,
+		   (struct rx_header){
+			   .type = RX_DATA, .call = 1, .seq = 1, .flags = RX_JUMBO_PACKET, .service = RIG_SERVICE },
+		   body, sizeof body);
 	rx_core_call_attach(R.incoming, R.now);
 	CU_ASSERT_EQUAL(rx_core_call_read(R.incoming, R.now, buf, sizeof buf), 2 * 1412 + 3);
 	CU_ASSERT(R.incoming->rx_eof);
@@ -423,8 +431,9 @@ static void jumbogram(void)
 }
 
 UNIT_MAIN("call", { "RX-18 single packet call: exact packets", single },
-	  { "RX-19 every permutation of 5 packets", permutations }, { "RX-20 DUPLICATE consumed and queued", duplicates },
-	  { "RX-21 EXCEEDS_WINDOW", beyond }, { "RX-22 two packets IDLE, one DELAY at 100 ms", ack_rate },
+	  { "RX-19 every permutation of 5 packets", permutations },
+	  { "RX-20 DUPLICATE consumed and queued", duplicates }, { "RX-21 EXCEEDS_WINDOW", beyond },
+	  { "RX-22 two packets IDLE, one DELAY at 100 ms", ack_rate },
 	  { "RX-26 second LAST, DATA after LAST: abort -5", last_rules },
 	  { "RX-13 firstPacket 0, beyond tnext, N beyond tnext", impossible_acks },
 	  { "RX-14/15/17 stale ACKs, previousPacket, reneging", stale },

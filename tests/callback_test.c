@@ -15,7 +15,7 @@ static struct rx_conn *conn;
 static struct cm_server *server;
 static struct cm_volume *volume;
 static struct cm_vnode *vnodes[VNODES];
-static struct rx_rpc_client client = {.origin = RX_ORIGIN_AFS};
+static struct rx_rpc_client client = { .origin = RX_ORIGIN_AFS };
 
 static void write_file(const char *name, const char *text)
 {
@@ -32,7 +32,7 @@ static void write_file(const char *name, const char *text)
 static void promise(struct cm_vnode *v)
 {
 	struct cm_noted q;
-	struct cm_reply_facts f = {.server = server, .promised = true, .expiration_s = 3600};
+	struct cm_reply_facts f = { .server = server, .promised = true, .expiration_s = 3600 };
 
 	cm_vnode_note(v, server, &q);
 	f.vol_gen = volume->gen;
@@ -47,8 +47,8 @@ static void promise(struct cm_vnode *v)
 
 static void start(void)
 {
-	struct cm_config config = {.confdir = dir, .bind_ip = 0x7f000001};
-	struct rx_loop_config other = {.bind_ip = 0x7f000001};
+	struct cm_config config = { .confdir = dir, .bind_ip = 0x7f000001 };
+	struct rx_loop_config other = { .bind_ip = 0x7f000001 };
 	struct rx_security *null = rx_null_new();
 	struct cm_family *f = calloc(1, sizeof(*f));
 	struct rx_error err;
@@ -89,7 +89,7 @@ static void stop(void)
 	rx_conn_free(conn);
 	rx_loop_free(loop);
 	CU_ASSERT_EQUAL(cm_free(cm, 0), 0);
-	for (const char *const *n = (const char *const[]){"ThisCell", "CellServDB", NULL}; *n; n++) {
+	for (const char *const *n = (const char *const[]){ "ThisCell", "CellServDB", NULL }; *n; n++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, *n);
 		unlink(path);
 	}
@@ -100,8 +100,8 @@ static int send_break(uint32_t nfids, uint32_t ncbs)
 {
 	struct afs_fid fids[VNODES];
 	struct afs_callback cbs[VNODES];
-	struct afs_cb_CallBack_in in = {.fids = {.len = nfids, .items = fids},
-					 .callbacks = {.len = ncbs, .items = cbs}};
+	struct afs_cb_CallBack_in in = { .fids = { .len = nfids, .items = fids },
+					 .callbacks = { .len = ncbs, .items = cbs } };
 	struct rx_error err;
 
 	memset(cbs, 0, sizeof(cbs));
@@ -112,7 +112,7 @@ static int send_break(uint32_t nfids, uint32_t ncbs)
 
 static void test_breaks(void)
 {
-	static const uint32_t counts[][2] = {{1, 0}, {1, 1}, {50, 50}, {50, 0}, {3, 1}, {0, 0}};
+	static const uint32_t counts[][2] = { { 1, 0 }, { 1, 1 }, { 50, 50 }, { 50, 0 }, { 3, 1 }, { 0, 0 } };
 
 	start();
 	for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
@@ -133,9 +133,9 @@ static void test_breaks(void)
 
 static void test_volume_and_reset(void)
 {
-	struct afs_fid whole = {VOLUME, 0, 0}, none = {0, 0, 0};
-	struct afs_cb_CallBack_in in = {.fids = {.len = 1, .items = &whole}};
-	struct afs_cb_InitCallBackState3_in init = {.server = {.time_low = 77}};
+	struct afs_fid whole = { VOLUME, 0, 0 }, none = { 0, 0, 0 };
+	struct afs_cb_CallBack_in in = { .fids = { .len = 1, .items = &whole } };
+	struct afs_cb_InitCallBackState3_in init = { .server = { .time_low = 77 } };
 	struct rx_error err;
 
 	strcpy(dir, "/tmp/callback_test.XXXXXX");
@@ -191,11 +191,11 @@ static void test_identity(void)
 
 static void test_debug(void)
 {
-	struct afs_cb_GetCE64_in ce = {.index = VNODES - 1};
+	struct afs_cb_GetCE64_in ce = { .index = VNODES - 1 };
 	struct afs_cb_GetCE64_out entry;
-	struct afs_cb_GetLock_in lock = {.index = 0};
+	struct afs_cb_GetLock_in lock = { .index = 0 };
 	struct afs_cb_GetLock_out locked;
-	struct afs_cb_GetCellServDB_in db = {.index = 0};
+	struct afs_cb_GetCellServDB_in db = { .index = 0 };
 	struct afs_cb_GetCellServDB_out cell;
 	struct rx_error err;
 
@@ -218,6 +218,6 @@ static void test_debug(void)
 	stop();
 }
 
-UNIT_MAIN("callback", {"RPC-39, CM-29 breaks with any number of callbacks", test_breaks},
-	  {"RPC-38, RPC-40, CM-26 volumes and resets", test_volume_and_reset},
-	  {"RPC-41, RPC-42, RPC-43 who we are", test_identity}, {"RPC-44 what cmdebug asks", test_debug})
+UNIT_MAIN("callback", { "RPC-39, CM-29 breaks with any number of callbacks", test_breaks },
+	  { "RPC-38, RPC-40, CM-26 volumes and resets", test_volume_and_reset },
+	  { "RPC-41, RPC-42, RPC-43 who we are", test_identity }, { "RPC-44 what cmdebug asks", test_debug })

@@ -10,11 +10,8 @@
 enum { OPT_OFFSET = CLI_OPT_COMMAND };
 
 static const struct cli_option ls_options[] = {
-	{ 'l', "long", NULL, "" },
-	{ 'a', "all", NULL, "" },
-	{ 's', "size", "N", "" },
-	{ OPT_OFFSET, "offset", "N", "" },
-	{ 0, NULL, NULL, NULL },
+	{ 'l', "long", NULL, "" },         { 'a', "all", NULL, "" }, { 's', "size", "N", "" },
+	{ OPT_OFFSET, "offset", "N", "" }, { 0, NULL, NULL, NULL },
 };
 static const struct cli_command commands[] = {
 	{ "ls", "[PATH...]", "", NULL, "", ls_options, 0, -1, NULL },
@@ -125,10 +122,17 @@ static void test_sizes(void)
 	static const struct {
 		const char *text;
 		uint64_t size;
-	} good[] = { { "0", 0 },	   { "4095", 4095 },	     { "64K", 65536 },	      { "1k", 1024 },
-		     { "1M", 1048576 },	   { "5GiB", 5368709120u }, { "2T", 2199023255552u }, { "1KB", 1024 },
+	} good[] = { { "0", 0 },
+		     { "4095", 4095 },
+		     { "64K", 65536 },
+		     { "1k", 1024 },
+		     { "1M", 1048576 },
+		     { "5GiB", 5368709120u },
+		     { "2T", 2199023255552u },
+		     { "1KB", 1024 },
 		     { "9223372036854775807", INT64_MAX } };
-	static const char *const bad[] = { "", "-1", "K", "1X", "1KK", "9223372036854775808", "9007199254740992K", "1.5M", " 1" };
+	static const char *const bad[] = { "",     "-1", "K", "1X", "1KK", "9223372036854775808", "9007199254740992K",
+					   "1.5M", " 1" };
 	uint64_t n;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {

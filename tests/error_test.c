@@ -111,8 +111,9 @@ static void test_abort(void)
 /* The table is searched by halves; every sentence must fit. */
 static void test_every_code(void)
 {
-	static const int32_t bases[][2] = { { -1010, 1300 }, { 5300, 5500 }, { 267200, 267300 }, { 363500, 363600 },
-					    { 19270400, 19270413 }, { 1492325120, 1492325138 },
+	static const int32_t bases[][2] = { { -1010, 1300 },           { 5300, 5500 },
+					    { 267200, 267300 },        { 363500, 363600 },
+					    { 19270400, 19270413 },    { 1492325120, 1492325138 },
 					    { 1859794432, 1859794439 } };
 	struct rx_error err;
 	unsigned known = 0;

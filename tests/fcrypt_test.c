@@ -302,6 +302,7 @@ UNIT_MAIN("fcrypt", { "SEC-01 SHA-256 of the four S-boxes and of T0..T3", test_t
 	  { "SEC-03 both key schedules", test_schedules },
 	  { "SEC-04 PCBC vectors incl. 13-byte padding; in place = out of place; split at every 8 bytes", test_pcbc },
 	  { "SEC-04 decryption rounds its length down and touches nothing beyond", test_decrypt_rounds_down },
-	  { "SEC-05 table-driven, interleaved and byte-wise forms agree on 10^6 inputs, lengths 0..4096", test_agreement },
+	  { "SEC-05 table-driven, interleaved and byte-wise forms agree on 10^6 inputs, lengths 0..4096",
+	    test_agreement },
 	  { "SEC-05 several packets at a time = each alone, any lengths", test_many },
 	  { "SEC-39 SPEED, a figure to read", test_speed })

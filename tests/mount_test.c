@@ -50,29 +50,45 @@ static const struct {
 	bool crosses, ro_exists;
 	enum cm_volume_kind want;
 } cases[] = {
-	{"#v.", CM_VOL_RO, false, true, CM_VOL_RO},  {"#v.", CM_VOL_RO, false, false, CM_VOL_RW},
-	{"#v.", CM_VOL_RO, true, true, CM_VOL_RO},   {"#v.", CM_VOL_RO, true, false, CM_VOL_RW},
-	{"#v.", CM_VOL_RW, false, true, CM_VOL_RW},  {"#v.", CM_VOL_RW, false, false, CM_VOL_RW},
-	{"#v.", CM_VOL_RW, true, true, CM_VOL_RO},   {"#v.", CM_VOL_RW, true, false, CM_VOL_RW},
-	{"#v.", CM_VOL_BK, false, true, CM_VOL_RW},  {"#v.", CM_VOL_BK, false, false, CM_VOL_RW},
-	{"#v.", CM_VOL_BK, true, true, CM_VOL_RO},   {"#v.", CM_VOL_BK, true, false, CM_VOL_RW},
-	{"%v.", CM_VOL_RO, false, true, CM_VOL_RW},  {"%v.", CM_VOL_RO, false, false, CM_VOL_RW},
-	{"%v.", CM_VOL_RO, true, true, CM_VOL_RW},   {"%v.", CM_VOL_RO, true, false, CM_VOL_RW},
-	{"%v.", CM_VOL_RW, false, true, CM_VOL_RW},  {"%v.", CM_VOL_RW, false, false, CM_VOL_RW},
-	{"%v.", CM_VOL_RW, true, true, CM_VOL_RW},   {"%v.", CM_VOL_RW, true, false, CM_VOL_RW},
-	{"%v.", CM_VOL_BK, false, true, CM_VOL_RW},  {"%v.", CM_VOL_BK, false, false, CM_VOL_RW},
-	{"%v.", CM_VOL_BK, true, true, CM_VOL_RW},   {"%v.", CM_VOL_BK, true, false, CM_VOL_RW},
+	{ "#v.", CM_VOL_RO, false, true, CM_VOL_RO },
+	{ "#v.", CM_VOL_RO, false, false, CM_VOL_RW },
+	{ "#v.", CM_VOL_RO, true, true, CM_VOL_RO },
+	{ "#v.", CM_VOL_RO, true, false, CM_VOL_RW },
+	{ "#v.", CM_VOL_RW, false, true, CM_VOL_RW },
+	{ "#v.", CM_VOL_RW, false, false, CM_VOL_RW },
+	{ "#v.", CM_VOL_RW, true, true, CM_VOL_RO },
+	{ "#v.", CM_VOL_RW, true, false, CM_VOL_RW },
+	{ "#v.", CM_VOL_BK, false, true, CM_VOL_RW },
+	{ "#v.", CM_VOL_BK, false, false, CM_VOL_RW },
+	{ "#v.", CM_VOL_BK, true, true, CM_VOL_RO },
+	{ "#v.", CM_VOL_BK, true, false, CM_VOL_RW },
+	{ "%v.", CM_VOL_RO, false, true, CM_VOL_RW },
+	{ "%v.", CM_VOL_RO, false, false, CM_VOL_RW },
+	{ "%v.", CM_VOL_RO, true, true, CM_VOL_RW },
+	{ "%v.", CM_VOL_RO, true, false, CM_VOL_RW },
+	{ "%v.", CM_VOL_RW, false, true, CM_VOL_RW },
+	{ "%v.", CM_VOL_RW, false, false, CM_VOL_RW },
+	{ "%v.", CM_VOL_RW, true, true, CM_VOL_RW },
+	{ "%v.", CM_VOL_RW, true, false, CM_VOL_RW },
+	{ "%v.", CM_VOL_BK, false, true, CM_VOL_RW },
+	{ "%v.", CM_VOL_BK, false, false, CM_VOL_RW },
+	{ "%v.", CM_VOL_BK, true, true, CM_VOL_RW },
+	{ "%v.", CM_VOL_BK, true, false, CM_VOL_RW },
 	/* Suffixes and numbers say it themselves. */
-	{"#v.readonly.", CM_VOL_RW, false, true, CM_VOL_RO},  {"#v.readonly.", CM_VOL_RO, false, false, CM_VOL_NONE},
-	{"#v.backup.", CM_VOL_RW, false, true, CM_VOL_BK},    {"#v.backup.", CM_VOL_BK, false, true, CM_VOL_NONE},
-	{"#10.", CM_VOL_RO, false, true, CM_VOL_RO},          {"%10.", CM_VOL_RO, false, true, CM_VOL_RW},
-	{"#11.", CM_VOL_RW, false, true, CM_VOL_RO},          {"#12.", CM_VOL_RW, false, true, CM_VOL_BK},
+	{ "#v.readonly.", CM_VOL_RW, false, true, CM_VOL_RO },
+	{ "#v.readonly.", CM_VOL_RO, false, false, CM_VOL_NONE },
+	{ "#v.backup.", CM_VOL_RW, false, true, CM_VOL_BK },
+	{ "#v.backup.", CM_VOL_BK, false, true, CM_VOL_NONE },
+	{ "#10.", CM_VOL_RO, false, true, CM_VOL_RO },
+	{ "%10.", CM_VOL_RO, false, true, CM_VOL_RW },
+	{ "#11.", CM_VOL_RW, false, true, CM_VOL_RO },
+	{ "#12.", CM_VOL_RW, false, true, CM_VOL_BK },
 };
 
 static void test_choose(void)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint32_t ids[3] = {10, cases[i].ro_exists ? 11 : 0, 12};
+		uint32_t ids[3] = { 10, cases[i].ro_exists ? 11 : 0, 12 };
 		struct cm_mount m;
 
 		CU_ASSERT_FATAL(cm_mount_parse(cases[i].text, &m) == 0);
@@ -80,5 +96,5 @@ static void test_choose(void)
 	}
 }
 
-UNIT_MAIN("mount", {"what a mount point is", test_is}, {"RPC-60 texts", test_parse},
-	  {"CM-43 the 24 cases, suffixes, numbers", test_choose})
+UNIT_MAIN("mount", { "what a mount point is", test_is }, { "RPC-60 texts", test_parse },
+	  { "CM-43 the 24 cases, suffixes, numbers", test_choose })

@@ -6,9 +6,17 @@
 
 static void golden(void)
 {
-	struct rx_header h = { .epoch = 0x81020304, .cid = 0x11223346, .call = 7, .seq = 9, .serial = 0x01000002,
-			       .type = RX_DATA, .flags = RX_CLIENT_INITIATED | RX_LAST_PACKET, .user_status = 1,
-			       .security = 2, .checksum = 0xabcd, .service = 52 };
+	struct rx_header h = { .epoch = 0x81020304,
+			       .cid = 0x11223346,
+			       .call = 7,
+			       .seq = 9,
+			       .serial = 0x01000002,
+			       .type = RX_DATA,
+			       .flags = RX_CLIENT_INITIATED | RX_LAST_PACKET,
+			       .user_status = 1,
+			       .security = 2,
+			       .checksum = 0xabcd,
+			       .service = 52 };
 	struct rx_header back;
 	uint8_t out[RX_HEADER_SIZE];
 

@@ -20,8 +20,9 @@ static struct cm_noted q(struct side *s)
 
 static bool r_for(struct side *s, const struct cm_noted *n, uint32_t life_s, const void *server)
 {
-	struct cm_reply_facts f = {.vol_gen = s->vol_gen, .srv_gen = s->srv_gen, .server = server, .promised = true,
-				   .expiration_s = life_s};
+	struct cm_reply_facts f = {
+		.vol_gen = s->vol_gen, .srv_gen = s->srv_gen, .server = server, .promised = true, .expiration_s = life_s
+	};
 
 	return cm_promise_install(&s->p, n, &f);
 }
@@ -38,7 +39,7 @@ static bool good(const struct side *s)
 
 static void test_1_normal(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted n = q(&s);
 
 	CU_ASSERT(r(&s, &n));
@@ -49,7 +50,7 @@ static void test_1_normal(void)
 
 static void test_2_3_break_before_reply(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted n = q(&s);
 
 	CU_ASSERT_FALSE(cm_promise_break(&s.p));
@@ -68,7 +69,7 @@ static void test_2_3_break_before_reply(void)
 
 static void test_5_replies_overtake(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted q1 = q(&s), q2 = q(&s);
 
 	CU_ASSERT(r(&s, &q2));
@@ -95,7 +96,7 @@ static void test_6_7_own_store(void)
 
 static void test_10_reset(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted n = q(&s);
 
 	s.srv_gen++;
@@ -108,7 +109,7 @@ static void test_10_reset(void)
 
 static void test_11_volume_break(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted n = q(&s);
 
 	s.vol_gen++;
@@ -121,7 +122,7 @@ static void test_11_volume_break(void)
 
 static void test_other_server(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted n = q(&s);
 
 	CU_ASSERT_FALSE(r_for(&s, &n, 14400, &server_b));
@@ -129,7 +130,7 @@ static void test_other_server(void)
 
 static void test_time(void)
 {
-	struct side s = {.now_us = 5000000};
+	struct side s = { .now_us = 5000000 };
 	struct cm_noted n = q(&s);
 
 	/* Counted from when the request was sent, not from the reply. */
@@ -156,9 +157,9 @@ static void test_time(void)
 
 static void test_read_only_without_time(void)
 {
-	struct side s = {0};
+	struct side s = { 0 };
 	struct cm_noted n = q(&s);
-	struct cm_reply_facts f = {.server = &server_a, .promised = true, .read_only = true};
+	struct cm_reply_facts f = { .server = &server_a, .promised = true, .read_only = true };
 
 	CU_ASSERT(cm_promise_install(&s.p, &n, &f));
 	s.now_us = 500 * (uint64_t)1000000;
@@ -176,10 +177,11 @@ static void test_versions(void)
 	CU_ASSERT_EQUAL(cm_version_order(0x1ffffff01u, 3), CM_ORDER_OLDER);
 }
 
-UNIT_MAIN("promise", {"1 normal", test_1_normal},
-	  {"2, 3, CM-21, CM-22, RPC-37 break before reply", test_2_3_break_before_reply},
-	  {"5, CM-23 replies overtake", test_5_replies_overtake}, {"6, 7 own store", test_6_7_own_store},
-	  {"10, CM-24 reset between q and r", test_10_reset},
-	  {"11, CM-26 volume break between q and r", test_11_volume_break},
-	  {"another server answers", test_other_server}, {"CM-27, RPC-36 time", test_time},
-	  {"read-only promise without a time", test_read_only_without_time}, {"order of versions, wrap", test_versions})
+UNIT_MAIN("promise", { "1 normal", test_1_normal },
+	  { "2, 3, CM-21, CM-22, RPC-37 break before reply", test_2_3_break_before_reply },
+	  { "5, CM-23 replies overtake", test_5_replies_overtake }, { "6, 7 own store", test_6_7_own_store },
+	  { "10, CM-24 reset between q and r", test_10_reset },
+	  { "11, CM-26 volume break between q and r", test_11_volume_break },
+	  { "another server answers", test_other_server }, { "CM-27, RPC-36 time", test_time },
+	  { "read-only promise without a time", test_read_only_without_time },
+	  { "order of versions, wrap", test_versions })

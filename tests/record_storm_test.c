@@ -215,7 +215,9 @@ static void changed(void *space)
 	rx_mutex_unlock(&v->lock);
 }
 
-static const struct cm_space_ops ops = { .prepare = prepare, .settle = settle, .changed = changed, .invalidate = changed };
+static const struct cm_space_ops ops = {
+	.prepare = prepare, .settle = settle, .changed = changed, .invalidate = changed
+};
 
 /* page_mkwrite as a writer sees it: from the top again after every wait. */
 static void store(struct cm_vnode *v, struct cm_token *t, unsigned index)
@@ -400,5 +402,6 @@ static void test_determinism(void)
 }
 
 UNIT_MAIN("record_storm",
-	  { "81 storm_seeded: tokens, pages, random stores, refusals, busy server; I1-I7, I14, I17 each step", test_storm },
+	  { "81 storm_seeded: tokens, pages, random stores, refusals, busy server; I1-I7, I14, I17 each step",
+	    test_storm },
 	  { "one seed, one outcome", test_determinism })

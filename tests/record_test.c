@@ -145,7 +145,9 @@ static void changed(void *space)
 	((struct cm_vnode *)space)->changed++;
 }
 
-static const struct cm_space_ops ops = { .prepare = prepare, .settle = settle, .changed = changed, .invalidate = changed };
+static const struct cm_space_ops ops = {
+	.prepare = prepare, .settle = settle, .changed = changed, .invalidate = changed
+};
 
 static struct cm_vnode *start(void)
 {
@@ -441,12 +443,12 @@ static void test_classes(void)
 		int32_t code;
 		enum cm_store_class class;
 	} rows[] = {
-		{ 13, CM_STORE_DENIED }, { 49733388, CM_STORE_DENIED }, { 1, CM_STORE_DENIED },
-		{ 49733376, CM_STORE_DENIED }, { 102, CM_STORE_GONE }, { 30, CM_STORE_ROFS },
-		{ 49733405, CM_STORE_ROFS }, { 27, CM_STORE_FATAL }, { 108, CM_STORE_SPACE },
-		{ 109, CM_STORE_SPACE }, { 49733496, CM_STORE_SPACE }, { 110, CM_STORE_BUSY },
-		{ -100, CM_STORE_BUSY }, { 106, CM_STORE_BUSY }, { 111, CM_STORE_BUSY }, { 5, CM_STORE_BUSY },
-		{ 1235, CM_STORE_EXPIRED },
+		{ 13, CM_STORE_DENIED },       { 49733388, CM_STORE_DENIED }, { 1, CM_STORE_DENIED },
+		{ 49733376, CM_STORE_DENIED }, { 102, CM_STORE_GONE },        { 30, CM_STORE_ROFS },
+		{ 49733405, CM_STORE_ROFS },   { 27, CM_STORE_FATAL },        { 108, CM_STORE_SPACE },
+		{ 109, CM_STORE_SPACE },       { 49733496, CM_STORE_SPACE },  { 110, CM_STORE_BUSY },
+		{ -100, CM_STORE_BUSY },       { 106, CM_STORE_BUSY },        { 111, CM_STORE_BUSY },
+		{ 5, CM_STORE_BUSY },          { 1235, CM_STORE_EXPIRED },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -456,11 +458,11 @@ static void test_classes(void)
 	}
 }
 
-UNIT_MAIN("record",
-	  { "11 append_prepend_coalesce: A stores pages 2,3,1,4 fully; one record 1..4", test_coalesce },
+UNIT_MAIN("record", { "11 append_prepend_coalesce: A stores pages 2,3,1,4 fully; one record 1..4", test_coalesce },
 	  { "12 append_gap: write() 0..100 of page 0, then 200..300 of page 1; two records", test_gap },
 	  { "14 rec_max: 600 dirty pages; 3 records", test_max },
-	  { "15 interleaved_tokens: pages A B A B A; five records; refuse A's second only; only page 2 killed", test_interleaved },
+	  { "15 interleaved_tokens: pages A B A B A; five records; refuse A's second only; only page 2 killed",
+	    test_interleaved },
 	  { "18 no_join_after_conflict: r1 CONFLICTING; A stores next page; new record, not r1", test_no_join },
 	  { "19 eacces, 21 uae_codes: killed, told once, errno kept, B untouched", test_conflict_kill },
 	  { "40 error_to_the_right_one: a handle opened later by A sees an unseen error once", test_unseen },

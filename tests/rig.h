@@ -13,9 +13,9 @@ struct rig {
 	struct rx_security *null_sec;
 	struct rx_addr peer;
 	uint64_t now;
-	uint32_t serial;       /* of the packets we send */
-	uint32_t epoch, cid;   /* of the packets we send */
-	uint8_t role;          /* RX_CLIENT_INITIATED when the endpoint is the server */
+	uint32_t serial;     /* of the packets we send */
+	uint32_t epoch, cid; /* of the packets we send */
+	uint8_t role;        /* RX_CLIENT_INITIATED when the endpoint is the server */
 	struct rx_call *incoming;
 	unsigned incomings, progress;
 	uint8_t out[RX_OUTPUT_MAX]; /* last packet pulled ... */
@@ -57,8 +57,13 @@ static inline void rig_start(struct rig *r)
 {
 	static const struct rx_upcalls up = { rig_progress, rig_incoming, rig_channel };
 	struct rx_security *sec[5] = { 0 };
-	struct rx_endpoint_config cfg = { .epoch = 7, .random = rig_random, .random_arg = r, .up = &up, .up_arg = r,
-					  .debug_answers = true, .version = "umafs test" };
+	struct rx_endpoint_config cfg = { .epoch = 7,
+					  .random = rig_random,
+					  .random_arg = r,
+					  .up = &up,
+					  .up_arg = r,
+					  .debug_answers = true,
+					  .version = "umafs test" };
 
 	memset(r, 0, sizeof *r);
 	r->now = 5000000;
@@ -93,8 +98,10 @@ static inline void rig_send_h(struct rig *r, struct rx_header h, const void *bod
 
 static inline void rig_data(struct rig *r, uint32_t call, uint32_t seq, uint8_t flags, const char *text)
 {
-	rig_send_h(r, (struct rx_header){ .type = RX_DATA, .call = call, .seq = seq, .flags = flags,
-					  .service = RIG_SERVICE }, text, strlen(text));
+	rig_send_h(
+		r,
+		(struct rx_header){ .type = RX_DATA, .call = call, .seq = seq, .flags = flags, .service = RIG_SERVICE },
+		text, strlen(text));
 }
 
 /* ACK with `bits` as a string of 0 and 1. */
@@ -102,13 +109,23 @@ static inline void rig_ack(struct rig *r, uint32_t call, uint32_t first, uint32_
 			   const char *bits)
 {
 	uint8_t acks[256], body[RX_ACK_MAX];
-	struct rx_ack a = { .first = first, .previous = previous, .reason = reason, .acks = acks,
-			    .n = (uint8_t)strlen(bits), .max_mtu = 1444, .if_mtu = 1444, .rwind = 32, .jumbo = 1 };
+	struct rx_ack a = { .first = first,
+			    .previous = previous,
+			    .reason = reason,
+			    .acks = acks,
+			    .n = (uint8_t)strlen(bits),
+			    .max_mtu = 1444,
+			    .if_mtu = 1444,
+			    .rwind = 32,
+			    .jumbo = 1 };
 
 	for (unsigned i = 0; i < a.n; i++)
 		acks[i] = bits[i] == '1';
-	rig_send_h(r, (struct rx_header){ .type = RX_ACK, .call = call, .service = RIG_SERVICE,
-					  .flags = reason == RX_ACK_PING ? RX_REQUEST_ACK : 0 },
+	rig_send_h(r,
+		   (struct rx_header){ .type = RX_ACK,
+				       .call = call,
+				       .service = RIG_SERVICE,
+				       .flags = reason == RX_ACK_PING ? RX_REQUEST_ACK : 0 },
 		   body, rx_ack_build(&a, body));
 }
 

@@ -46,8 +46,9 @@ static void simple(void)
 /* RX-34 */
 static void lossy(unsigned loss, uint32_t bytes, uint64_t seed)
 {
-	struct sim_link link = { .delay_us = 2000, .jitter_us = 500, .reorder_us = 3000,
-				 .loss = loss, .reorder = 100, .duplicate = 100 };
+	struct sim_link link = {
+		.delay_us = 2000, .jitter_us = 500, .reorder_us = 3000, .loss = loss, .reorder = 100, .duplicate = 100
+	};
 	struct rx_conn *conn;
 	uint64_t began;
 
@@ -158,8 +159,8 @@ static bool count_types(struct sim *sim, struct sim_node *from, uint8_t *pkt, si
 	(void)from;
 	(void)len;
 	sent[pkt[20]]++;
-	if (pkt[20] == RX_DATA && (pkt[21] & (RX_CLIENT_INITIATED | RX_LAST_PACKET | RX_REQUEST_ACK)) ==
-					  (RX_LAST_PACKET | RX_REQUEST_ACK))
+	if (pkt[20] == RX_DATA &&
+	    (pkt[21] & (RX_CLIENT_INITIATED | RX_LAST_PACKET | RX_REQUEST_ACK)) == (RX_LAST_PACKET | RX_REQUEST_ACK))
 		request_on_last++;
 	return true;
 }
@@ -407,8 +408,9 @@ static void restart(void)
 
 static uint64_t hash_of(uint64_t seed)
 {
-	struct sim_link link = { .delay_us = 500, .jitter_us = 5000, .reorder_us = 9000, .loss = 80, .reorder = 50,
-				 .duplicate = 20 };
+	struct sim_link link = {
+		.delay_us = 500, .jitter_us = 5000, .reorder_us = 9000, .loss = 80, .reorder = 50, .duplicate = 20
+	};
 	struct sim_call *c[4];
 	struct rx_conn *conn;
 	uint64_t hash;
@@ -552,8 +554,9 @@ UNIT_MAIN("rx_sim", { "two endpoints exchange calls", simple },
 	  { "RX-38 keepalive through a silent 60 s handler; dead responder", keepalive },
 	  { "RX-39/42 hard timeout -3; that channel is avoided", hard_time },
 	  { "RX-44 connection abort fails all calls", conn_abort }, { "handler's code arrives", handler_abort },
-	  { "RX-47 server restart mid-call", restart }, { "RX-47/50/51 challenge resent, oracle refused, wrong key", challenge },
+	  { "RX-47 server restart mid-call", restart },
+	  { "RX-47/50/51 challenge resent, oracle refused, wrong key", challenge },
 	  { "damaged packets never take a true one's place", forged },
 	  { "RX-59 worn-out connection renews itself", renewal },
-	  { "RX-62 50 ms delay: window-limited rate", delay_50ms },
-	  { "RX-64 same seed, same packets", deterministic }, { "200 seeds of a bad network", many_seeds })
+	  { "RX-62 50 ms delay: window-limited rate", delay_50ms }, { "RX-64 same seed, same packets", deterministic },
+	  { "200 seeds of a bad network", many_seeds })

@@ -84,7 +84,11 @@ static struct end published_server(int min_level)
 static struct rx_packet_ident ident(uint32_t call, uint32_t channel, uint32_t seq)
 {
 	return (struct rx_packet_ident){
-		.epoch = EPOCH, .cid = CID | channel, .call = call, .seq = seq, .security_index = RX_SECIDX_RXKAD,
+		.epoch = EPOCH,
+		.cid = CID | channel,
+		.call = call,
+		.seq = seq,
+		.security_index = RX_SECIDX_RXKAD,
 	};
 }
 
@@ -119,9 +123,12 @@ static void test_checksum(void)
 	static const struct {
 		uint32_t call, channel, seq;
 		uint16_t sum;
-	} want[] = { { 7, 1, 1, 0xce72 },	     { 7, 1, 2, 0x5065 },
-		     { 7, 1, 3, 0x3590 },	     { 0x12345678, 3, 0x40000001, 0x3272 },
-		     { 0x12345678, 3, 1, 0x3272 },   { 0x12345678, 3, 0x80000001, 0x3272 },
+	} want[] = { { 7, 1, 1, 0xce72 },
+		     { 7, 1, 2, 0x5065 },
+		     { 7, 1, 3, 0x3590 },
+		     { 0x12345678, 3, 0x40000001, 0x3272 },
+		     { 0x12345678, 3, 1, 0x3272 },
+		     { 0x12345678, 3, 0x80000001, 0x3272 },
 		     { 1, 0, 11446, 1 } };
 	struct rxkad_session s;
 	struct rx_packet_ident id;
@@ -613,8 +620,7 @@ static void test_both_ways(void)
 			struct rx_packet_ident id = ident(9, 2, 5);
 
 			len = seal(ends[from], &id, D, buf);
-			CU_ASSERT_EQUAL(
-				ends[!from]->ops->open(ends[!from]->state, &id, buf, len, &off, &len, NOW), 0);
+			CU_ASSERT_EQUAL(ends[!from]->ops->open(ends[!from]->state, &id, buf, len, &off, &len, NOW), 0);
 			CU_ASSERT(unit_is_hex(buf + off, len, D));
 		}
 		end_free(&c);

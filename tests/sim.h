@@ -31,14 +31,14 @@ struct sim_node {
 	struct rx_endpoint *ep;
 	struct rx_addr addr;
 	struct sim_call *calls, *dirty;
-	bool dead;              /* neither hears nor speaks */
-	uint64_t think_us;      /* server: pause before the reply */
-	uint32_t read_step;     /* server: given to new calls */
+	bool dead;          /* neither hears nor speaks */
+	uint64_t think_us;  /* server: pause before the reply */
+	uint32_t read_step; /* server: given to new calls */
 	uint64_t read_every_us;
-	int32_t abort_code;     /* server: handlers end with this */
-	bool hang;              /* server: never replies */
+	int32_t abort_code; /* server: handlers end with this */
+	bool hang;          /* server: never replies */
 	unsigned incoming, completed, channel_free;
-	struct sim_call *last;  /* last incoming */
+	struct sim_call *last; /* last incoming */
 };
 
 struct sim_packet {

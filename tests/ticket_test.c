@@ -75,9 +75,16 @@ struct mint {
 };
 
 static const struct mint good = {
-	.realm = "EXAMPLE.ORG", .part = { "alice" }, .session_enctype = 18, .session_len = 32,
-	.flags = TRANSITED_CHECKED, .authtime = NOW - 100, .starttime = NOW - 50, .endtime = NOW + 36000,
-	.kvno = 3, .enctype = 18,
+	.realm = "EXAMPLE.ORG",
+	.part = { "alice" },
+	.session_enctype = 18,
+	.session_len = 32,
+	.flags = TRANSITED_CHECKED,
+	.authtime = NOW - 100,
+	.starttime = NOW - 50,
+	.endtime = NOW + 36000,
+	.kvno = 3,
+	.enctype = 18,
 };
 
 static const uint8_t service_bytes[32] = { 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa,
@@ -138,7 +145,8 @@ static void mint_part(struct der *d, const struct mint *m)
 /* Seals the plaintext at d's front and makes the ticket around it. */
 static void mint_seal(struct der *d, const struct mint *m)
 {
-	krb5_keyblock key = { .enctype = m->enctype, .length = (unsigned)key_len(m->enctype),
+	krb5_keyblock key = { .enctype = m->enctype,
+			      .length = (unsigned)key_len(m->enctype),
 			      .contents = (krb5_octet *)(uintptr_t)service_bytes };
 	krb5_data plain = { .length = (unsigned)(sizeof(d->buf) - d->at), .data = (char *)d->buf + d->at };
 	const struct mint afs = { .part = { "afs", "example.org" } };
@@ -221,7 +229,8 @@ static void test_vector(void)
 	CU_ASSERT_EQUAL(front_len + len, 253);
 	for (int bare = 0; bare < 2; bare++) {
 		CU_ASSERT_EQUAL(rxkad_ticket_accept(ring, bare ? 213 : 256, bytes + (bare ? front_len : 0),
-						    bare ? len : 253, NOW, &t), 0);
+						    bare ? len : 253, NOW, &t),
+				0);
 		CU_ASSERT_STRING_EQUAL(t.name, "alice");
 		CU_ASSERT_STRING_EQUAL(t.instance, "");
 		CU_ASSERT_STRING_EQUAL(t.realm, "EXAMPLE.ORG");
@@ -430,8 +439,9 @@ static void test_kvno_field(void)
 	mint_part(&d, &good);
 	mint_seal(&d, &good);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		CU_ASSERT_EQUAL(rxkad_ticket_accept(ring, (uint32_t)fields[i], d.buf + d.at, sizeof(d.buf) - d.at, NOW,
-						    &t), RXKAD_UNKNOWNKEY);
+		CU_ASSERT_EQUAL(
+			rxkad_ticket_accept(ring, (uint32_t)fields[i], d.buf + d.at, sizeof(d.buf) - d.at, NOW, &t),
+			RXKAD_UNKNOWNKEY);
 	CU_ASSERT_EQUAL(rxkad_ticket_accept(ring, 256, big, RXKAD_TICKET_MAX, NOW, &t), RXKAD_BADTICKET);
 	CU_ASSERT_EQUAL(rxkad_ticket_accept(ring, 213, big, RXKAD_TICKET_MAX, NOW, &t), RXKAD_BADTICKET);
 	CU_ASSERT_EQUAL(rxkad_ticket_accept(ring, 256, big, RXKAD_TICKET_MAX + 1, NOW, &t), RXKAD_TICKETLEN);

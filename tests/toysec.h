@@ -80,8 +80,8 @@ static inline int toy_open(void *state, const struct rx_packet_ident *id, uint8_
 	return rx_get32(buf) == toy_sum(s, id, buf + 8, *len) && id->checksum == 0x1234 ? 0 : RX_SECURITY_DROP;
 }
 
-static inline int toy_respond(void *state, const uint8_t *challenge, size_t len, const uint32_t calls[4],
-			      uint8_t *out, size_t cap, int64_t wall_s)
+static inline int toy_respond(void *state, const uint8_t *challenge, size_t len, const uint32_t calls[4], uint8_t *out,
+			      size_t cap, int64_t wall_s)
 {
 	struct toystate *s = state;
 
@@ -135,9 +135,18 @@ static inline void toy_destroy(struct rx_security *sec)
 static inline void toy_init(struct toysec *t, uint8_t key)
 {
 	static const struct rx_security_ops ops = {
-		.name = "toy", .index = 2, .destroy = toy_destroy, .conn_new = toy_conn_new, .conn_free = free,
-		.overhead = toy_overhead, .seal = toy_seal, .open = toy_open, .respond = toy_respond,
-		.authenticated = toy_authenticated, .challenge = toy_challenge, .check_response = toy_check,
+		.name = "toy",
+		.index = 2,
+		.destroy = toy_destroy,
+		.conn_new = toy_conn_new,
+		.conn_free = free,
+		.overhead = toy_overhead,
+		.seal = toy_seal,
+		.open = toy_open,
+		.respond = toy_respond,
+		.authenticated = toy_authenticated,
+		.challenge = toy_challenge,
+		.check_response = toy_check,
 	};
 
 	*t = (struct toysec){ .base = { .ops = &ops, .refs = 1 }, .key = key };

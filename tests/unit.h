@@ -86,12 +86,12 @@ out:
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-#define UNIT_MAIN(suite, ...)                                                                       \
-	int main(int argc, char **argv)                                                             \
-	{                                                                                           \
-		static const struct unit_test tests[] = { __VA_ARGS__ };                            \
-                                                                                                    \
-		return unit_main(suite, tests, sizeof(tests) / sizeof(tests[0]), argc, argv);       \
+#define UNIT_MAIN(suite, ...)                                                                                          \
+	int main(int argc, char **argv)                                                                                \
+	{                                                                                                              \
+		static const struct unit_test tests[] = { __VA_ARGS__ };                                               \
+                                                                                                                       \
+		return unit_main(suite, tests, sizeof(tests) / sizeof(tests[0]), argc, argv);                          \
 	}
 
 #endif

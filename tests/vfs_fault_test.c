@@ -306,6 +306,7 @@ UNIT_MAIN("vfs faults",
 	  VFS_BOTH(65, fork_child, "a child's store is SIGSEGV, the parent does not notice"),
 	  VFS_BOTH(67, sigbus_cycle, "SIGBUS with the exact address, loadable later; a refused store disturbs no load"),
 	  VFS_BOTH(68, sigbus_blocked_mask, "a refused store of a thread that blocks SIGBUS does not hang"),
-	  VFS_BOTH(41, renewed_by_status, "after a break, a status call renews the promise: the old content is still dropped"),
+	  VFS_BOTH(41, renewed_by_status,
+		   "after a break, a status call renews the promise: the old content is still dropped"),
 	  VFS_BOTH(41, break_clean, "after a callback break no stale load; FULL refetches only what changed"),
 	  VFS_BOTH(42, break_dirty, "a third party's bytes and ours in one page: both arrive, the owner is told"))

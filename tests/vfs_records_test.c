@@ -200,8 +200,7 @@ VFS_TEST(no_join_after_conflict)
 	world_free(&w);
 }
 
-UNIT_MAIN("vfs records",
-	  VFS_BOTH(11, append_prepend_coalesce, "pages 2, 3, 1, 4 stored in full: one record, one RPC"),
+UNIT_MAIN("vfs records", VFS_BOTH(11, append_prepend_coalesce, "pages 2, 3, 1, 4 stored in full: one record, one RPC"),
 	  VFS_BOTH(12, append_gap, "two writes with a gap: two records, no byte of the gap is sent"),
 	  VFS_BOTH(13, hull_in_page, "two writes in one page: the bytes between keep the server's value"),
 	  VFS_BOTH(14, rec_max, "600 dirty pages: three records, three RPCs, each with its own verdict"),

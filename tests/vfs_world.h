@@ -103,7 +103,7 @@ void check_page(struct world *w, uint64_t index, struct page_want want, int line
 #define VFS_BOTH(number, name, sentence)                                                                               \
 	{ #number " " #name " [full]: " sentence, name##_full },                                                       \
 	{                                                                                                              \
-		#number " " #name " [basic]: " sentence, name##_basic                                                  \
+#number " " #name " [basic]: " sentence, name##_basic                                                  \
 	}
 
 #endif

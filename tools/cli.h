@@ -16,8 +16,6 @@
 #include "tools/options.h"
 #include "vfs-emu/vfs.h"
 
-#define CLI_VERSION "0.1.0"
-
 struct cli {
 	const struct cli_args *args;
 	struct cm *cm;
@@ -43,7 +41,8 @@ extern const struct cli_command cli_commands[];
 #define CLI_COMMANDS(X)                                                                                                \
 	X(ls)                                                                                                          \
 	X(stat)                                                                                                        \
-	X(cat) X(get) X(put) X(mkdir) X(rmdir) X(rm) X(mv) X(ln) X(touch) X(truncate) X(listacl) X(setacl) X(mkmount)  \
+	X(cat)                                                                                                         \
+	X(get) X(put) X(mkdir) X(rmdir) X(rm) X(mv) X(ln) X(touch) X(truncate) X(listacl) X(setacl) X(mkmount)         \
 		X(rmmount) X(lsmount) X(listquota) X(examine) X(tokens) X(mmap)
 #define CLI_DECLARE(name) int cmd_##name(struct cli *cli, const struct cli_args *args);
 CLI_COMMANDS(CLI_DECLARE)

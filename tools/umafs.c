@@ -291,7 +291,7 @@ int main(int argc, char **argv)
 	if (options_parse(cli_commands, argc, argv, &args, why))
 		return usage(why);
 	if (options_has(&args, CLI_OPT_VERSION)) {
-		printf("umafs %s\n", CLI_VERSION);
+		printf("umafs %s\n", UMAFS_VERSION);
 	} else if (options_has(&args, CLI_OPT_HELP)) {
 		args.command ? print_command_help(args.command) : print_help();
 	} else {

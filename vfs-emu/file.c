@@ -47,8 +47,7 @@ static void wait_truncation(struct space *sp)
 	}
 }
 
-int file_sync(struct space *sp, struct cm_token *t, uint64_t from, uint64_t to, uint64_t *cursor,
-	      struct rx_error *err)
+int file_sync(struct space *sp, struct cm_token *t, uint64_t from, uint64_t to, uint64_t *cursor, struct rx_error *err)
 {
 	struct rx_error lost = { 0 };
 	int flushed, told;

@@ -16,7 +16,6 @@ struct vfs_file {
 
 /* Stores t's records in [from, to) and reports, once per cursor, what was lost. *cursor
  * is guarded by the space's lock. No locks held. */
-int file_sync(struct space *sp, struct cm_token *t, uint64_t from, uint64_t to, uint64_t *cursor,
-	      struct rx_error *err);
+int file_sync(struct space *sp, struct cm_token *t, uint64_t from, uint64_t to, uint64_t *cursor, struct rx_error *err);
 
 #endif

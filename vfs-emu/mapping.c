@@ -204,8 +204,8 @@ static int attach(struct vfs_mapping *m, uint64_t off, struct rx_error *err)
 	sp->mappings = m;
 	space_get(sp);
 	/* BASIC maps present pages without asking: arm them before anybody can touch them. */
-	for (at = m->first; vfs->mode == VFS_MODE_BASIC &&
-			    page_next_run(sp, at, end, PAGE_U, PAGE_U, &first, &n); at = first + n)
+	for (at = m->first; vfs->mode == VFS_MODE_BASIC && page_next_run(sp, at, end, PAGE_U, PAGE_U, &first, &n);
+	     at = first + n)
 		arm_part(m, first, n);
 	return 0;
 }

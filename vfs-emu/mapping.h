@@ -14,8 +14,8 @@ struct bad_page {
 
 struct vfs_mapping {
 	struct vfs *vfs;
-	struct space *space;   /* one reference */
-	struct cm_token *token; /* one reference */
+	struct space *space;      /* one reference */
+	struct cm_token *token;   /* one reference */
 	struct vfs_mapping *next; /* of the space */
 	unsigned refs;
 	bool gone; /* unmapped; alive only for those who still hold it */

@@ -123,7 +123,7 @@ void page_change(struct space *sp, uint64_t index, unsigned set, unsigned clear)
 			page_state_name(old), page_state_name(bits));
 		abort();
 	}
-	assert(!(bits & PAGE_HOT) || (bits & PAGE_D));           /* un-armed only where bound, never under W */
+	assert(!(bits & PAGE_HOT) || (bits & PAGE_D)); /* un-armed only where bound, never under W */
 	assert(!(bits & PAGE_STALE) || (bits & (PAGE_D | PAGE_W)));
 	leaf->bits[index % LEAF_PAGES] = (uint8_t)bits;
 	sp->nuptodate += (bits & PAGE_U) != 0;

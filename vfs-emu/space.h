@@ -47,8 +47,8 @@ struct space {
 	int memfd;
 
 	struct rx_mutex lock;
-	uint64_t size;       /* cm_size as last seen */
-	uint64_t memfd_size; /* rounded up; more only while bound pages lie beyond */
+	uint64_t size;        /* cm_size as last seen */
+	uint64_t memfd_size;  /* rounded up; more only while bound pages lie beyond */
 	struct leaf **leaves; /* ascending */
 	size_t nleaves, leaves_cap;
 	uint64_t nuptodate;
@@ -56,12 +56,12 @@ struct space {
 	 * stores, which are counted, lie between. */
 	uint64_t base, version;
 	bool has_version;
-	unsigned inflight_runs;  /* StoreData calls that may be moving the server's version now */
-	uint64_t gen;            /* moves when pages are cut off */
-	uint64_t punch_gen;      /* moves before content goes away */
+	unsigned inflight_runs; /* StoreData calls that may be moving the server's version now */
+	uint64_t gen;           /* moves when pages are cut off */
+	uint64_t punch_gen;     /* moves before content goes away */
 	bool truncating;
-	uint64_t bound;          /* while truncating: no grant and no page-in at or beyond */
-	bool validating;         /* somebody asks the server: others wait */
+	uint64_t bound;  /* while truncating: no grant and no page-in at or beyond */
+	bool validating; /* somebody asks the server: others wait */
 	struct claim *claims;
 	struct vfs_mapping *mappings; /* both locks to change */
 

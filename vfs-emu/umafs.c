@@ -12,10 +12,6 @@
 #include "vfs-emu/instance.h"
 #include "vfs-emu/umafs.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "0.1.0"
-#endif
-
 enum { FREE_TIMEOUT_MS = 10000 };
 
 struct umafs {
@@ -158,8 +154,8 @@ void umafs_token_close(struct umafs_token *token)
 
 /* ---- files ---- */
 
-static int create(struct umafs *fs, struct cm_token *t, const char *path, int flags, unsigned mode,
-		  struct cm_vnode **v, struct rx_error *err)
+static int create(struct umafs *fs, struct cm_token *t, const char *path, int flags, unsigned mode, struct cm_vnode **v,
+		  struct rx_error *err)
 {
 	struct cm_setattr attr = { .set_mode = true, .mode = mode & 07777 };
 	struct cm_vnode *dir = NULL;
@@ -383,8 +379,7 @@ static void store_first(struct cm_vnode *dir, struct cm_token *t, const char *na
 	cm_vnode_put(v);
 }
 
-int umafs_rename(struct umafs *fs, struct umafs_token *token, const char *from, const char *to,
-		 struct umafs_error *err)
+int umafs_rename(struct umafs *fs, struct umafs_token *token, const char *from, const char *to, struct umafs_error *err)
 {
 	struct cm_vnode *from_dir = NULL, *to_dir = NULL;
 	char from_name[256], to_name[256];
@@ -405,5 +400,5 @@ int umafs_rename(struct umafs *fs, struct umafs_token *token, const char *from, 
 
 const char *umafs_version(void)
 {
-	return PACKAGE_VERSION;
+	return UMAFS_VERSION;
 }

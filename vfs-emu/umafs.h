@@ -43,11 +43,11 @@ struct umafs_error {
 enum umafs_level { UMAFS_LEVEL_CLEAR, UMAFS_LEVEL_AUTH, UMAFS_LEVEL_CRYPT };
 
 struct umafs_config {
-	size_t size;              /* sizeof(struct umafs_config) */
-	const char *confdir;      /* directory with ThisCell and CellServDB; NULL: the usual places */
-	const char *cell;         /* NULL: ThisCell */
-	uint16_t port;            /* UDP port of calls and callbacks, host order; 0 = any */
-	enum umafs_level level;   /* protection of connections that have a token */
+	size_t size;                  /* sizeof(struct umafs_config) */
+	const char *confdir;          /* directory with ThisCell and CellServDB; NULL: the usual places */
+	const char *cell;             /* NULL: ThisCell */
+	uint16_t port;                /* UDP port of calls and callbacks, host order; 0 = any */
+	enum umafs_level level;       /* protection of connections that have a token */
 	unsigned max_dirty_age_ms;    /* 0 = 5,000; how long a change may wait before it is stored */
 	unsigned conflict_timeout_ms; /* 0 = 30,000; how long a writer waits for another's refused or slow store */
 };
@@ -83,8 +83,8 @@ struct umafs_stat {
 	unsigned type; /* 1 file, 2 directory, 3 symlink, 4 mount point */
 	uint64_t size, data_version;
 	uint32_t mode, owner, group, nlink;
-	int64_t mtime;           /* seconds since 1970 */
-	uint32_t rights;         /* this token's: 1 r, 2 w, 4 i, 8 l, 16 d, 32 k, 64 a */
+	int64_t mtime;   /* seconds since 1970 */
+	uint32_t rights; /* this token's: 1 r, 2 w, 4 i, 8 l, 16 d, 32 k, 64 a */
 };
 int umafs_fstat(struct umafs_file *file, struct umafs_stat *out, struct umafs_error *err);
 

@@ -41,10 +41,10 @@ struct vfs_mapping;
 
 struct vfs_config {
 	struct cm *cm;
-	enum vfs_mode mode;            /* AUTO probes; UMAFS_UFFD_MODE=basic|full in the environment forces */
-	bool privileged;               /* use /dev/userfaultfd or a full userfaultfd: catch kernel faults too */
-	unsigned conflict_timeout_ms;  /* 0 = 30,000; UINT_MAX = for ever */
-	unsigned workers;              /* 0 = 4 */
+	enum vfs_mode mode;           /* AUTO probes; UMAFS_UFFD_MODE=basic|full in the environment forces */
+	bool privileged;              /* use /dev/userfaultfd or a full userfaultfd: catch kernel faults too */
+	unsigned conflict_timeout_ms; /* 0 = 30,000; UINT_MAX = for ever */
+	unsigned workers;             /* 0 = 4 */
 };
 
 /* Probes userfaultfd; NULL with one clear sentence when the kernel lacks something. The

@@ -19,8 +19,8 @@ static int show(struct umafs_file *file)
 		printf("error %s\n", err.text);
 		return -1;
 	}
-	printf("version %llu size %llu content %.*s\n", (unsigned long long)st.data_version, (unsigned long long)st.size,
-	       (int)n, buf);
+	printf("version %llu size %llu content %.*s\n", (unsigned long long)st.data_version,
+	       (unsigned long long)st.size, (int)n, buf);
 	fflush(stdout);
 	return 0;
 }
