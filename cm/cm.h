@@ -18,6 +18,7 @@
 #include "rx/rx.h"
 
 struct cm;
+struct cm_plan;
 struct cm_token;
 struct cm_vnode;
 struct cm_record;
@@ -45,6 +46,7 @@ struct cm_event {
 	uint64_t from, to;      /* byte range [from, to) */
 	struct rx_error error;
 	uint64_t seq;
+	const struct cm_plan *lost; /* KILLED: the bytes that were thrown away; NULL if there was no memory for them */
 };
 
 struct cm_config {

@@ -100,7 +100,7 @@ static enum cm_store_class attempt(struct cm_records *rs, struct cm_token *t, co
 }
 
 static void emit(struct cm_records *rs, const struct cm_record_view *r, enum cm_event_kind kind,
-		 const struct rx_error *error)
+		 const struct rx_error *error, const struct cm_plan *lost)
 {
 	struct cm_event ev = {
 		.kind = kind,
@@ -109,6 +109,7 @@ static void emit(struct cm_records *rs, const struct cm_record_view *r, enum cm_
 		.from = r->first * CM_PAGE + r->off_first,
 		.to = r->last * CM_PAGE + r->to_last,
 		.seq = r->seq,
+		.lost = lost,
 	};
 
 	if (error)
@@ -148,37 +149,64 @@ static void back_off(struct cm_records *rs, struct cm_record *r, enum cm_store_c
 	cm_record_set_state(r, r->wanted ? CM_RECORD_CONFLICTING : CM_RECORD_PENDING);
 }
 
+/* Lets the pages give their bytes and takes them to the server. */
+static enum cm_store_class store(struct cm_records *rs, const struct cm_record_view *r, bool broken, bool sync,
+				 struct cm_plan *plan, bool *foreign, struct rx_error *error)
+{
+	int rc = rs->ops->prepare(rs->space, r, broken, plan);
+
+	if (rc < 0) {
+		rx_error_errno(error, ENOMEM, "not enough memory to store a change; it stays in the cache");
+		return CM_STORE_BUSY;
+	}
+	if (rc > 0) {
+		rx_error_errno(error, EAGAIN, "the file is being truncated; the change stays in the cache");
+		return CM_STORE_BUSY;
+	}
+	return plan->nruns > 0 ? attempt(rs, r->token, plan, sync, foreign, error) : CM_STORE_OK;
+}
+
+/* Lock held. The record ends, or goes back to wait. True: its owner does not know yet
+ * that it waits for a ticket. */
+static bool conclude(struct cm_records *rs, struct cm_record *r, enum cm_store_class class, enum cm_verdict verdict,
+		     const struct rx_error *error)
+{
+	bool tell_expired = class == CM_STORE_EXPIRED && verdict == CM_VERDICT_KEEP && !r->told_expired;
+
+	rs->writing = NULL;
+	if (verdict == CM_VERDICT_KEEP) {
+		r->told_expired |= tell_expired;
+		back_off(rs, r, class, error);
+	} else {
+		if (verdict == CM_VERDICT_KILL)
+			cm_cursor_advance(rs, r->token, error);
+		cm_record_set_state(r, verdict == CM_VERDICT_KILL ? CM_RECORD_KILLED : CM_RECORD_DONE);
+		cm_record_remove(rs, r);
+	}
+	cm_flush_kick(rs);
+	rx_cond_broadcast(&rs->settled);
+	return tell_expired;
+}
+
 /* Lock held on entry and exit. Takes r, which is PENDING or CONFLICTING, to the server.
  * Returns 0 if it was stored or killed, -1 with err if it stays dirty. */
 static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, struct rx_error *err)
 {
-	const struct cm_space_ops *ops = rs->ops;
-	void *space = rs->space;
 	struct rx_error error = { 0 };
 	struct cm_record_view view;
 	struct cm_plan plan = { 0 };
-	enum cm_store_class class = CM_STORE_OK;
+	enum cm_store_class class;
 	enum cm_verdict verdict;
-	bool foreign = false, broken, gone, tell_expired;
-	int rc;
+	bool foreign = false, broken, tell_expired;
 
-	assert(!rs->writing && ops);
+	assert(!rs->writing && rs->ops);
 	cm_record_set_state(r, CM_RECORD_WRITING);
 	rs->writing = r;
 	broken = r->inval_gen != cm_inval_gen(rs->vnode);
 	cm_record_view(r, &view);
 	rx_mutex_unlock(&rs->lock);
 
-	rc = ops->prepare(space, &view, broken, &plan);
-	if (rc < 0) {
-		rx_error_errno(&error, ENOMEM, "not enough memory to store a change; it stays in the cache");
-		class = CM_STORE_BUSY;
-	} else if (rc > 0) {
-		rx_error_errno(&error, EAGAIN, "the file is being truncated; the change stays in the cache");
-		class = CM_STORE_BUSY;
-	} else if (plan.nruns > 0) {
-		class = attempt(rs, view.token, &plan, sync, &foreign, &error);
-	}
+	class = store(rs, &view, broken, sync, &plan, &foreign, &error);
 
 	rx_mutex_lock(&rs->lock);
 	verdict = verdict_of(r, class, rx_now_us(rs->lock.env));
@@ -187,39 +215,26 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 	rx_mutex_unlock(&rs->lock);
 
 	trace(rs, &view, verdict, &error);
-	ops->settle(space, &view, verdict);
+	rs->ops->settle(rs->space, &view, verdict);
 	if (verdict == CM_VERDICT_KILL)
 		cm_forget_rights(rs->vnode, view.token);
-	free(plan.runs);
-	free(plan.buffer);
+	cm_token_get(view.token); /* the events outlive the record */
 
 	rx_mutex_lock(&rs->lock);
-	rs->writing = NULL;
-	tell_expired = class == CM_STORE_EXPIRED && verdict == CM_VERDICT_KEEP && !r->told_expired;
-	gone = class == CM_STORE_GONE;
-	cm_token_get(view.token); /* the events below outlive the record */
-	if (verdict == CM_VERDICT_KEEP) {
-		r->told_expired |= tell_expired;
-		back_off(rs, r, class, &error);
-	} else {
-		if (verdict == CM_VERDICT_KILL)
-			cm_cursor_advance(rs, view.token, &error);
-		cm_record_set_state(r, verdict == CM_VERDICT_KILL ? CM_RECORD_KILLED : CM_RECORD_DONE);
-		cm_record_remove(rs, r);
-	}
-	cm_flush_kick(rs);
-	rx_cond_broadcast(&rs->settled);
+	tell_expired = conclude(rs, r, class, verdict, &error);
 	rx_mutex_unlock(&rs->lock);
 
 	if (verdict == CM_VERDICT_KILL)
-		emit(rs, &view, CM_EVENT_KILLED, &error);
+		emit(rs, &view, CM_EVENT_KILLED, &error, &plan);
 	else if (tell_expired)
-		emit(rs, &view, CM_EVENT_EXPIRED, &error);
+		emit(rs, &view, CM_EVENT_EXPIRED, &error, NULL);
 	else if (foreign && verdict == CM_VERDICT_STORED)
-		emit(rs, &view, CM_EVENT_OVERWROTE, NULL);
+		emit(rs, &view, CM_EVENT_OVERWROTE, NULL, NULL);
+	free(plan.runs);
+	free(plan.buffer);
 	cm_token_put(view.token);
 	cm_records_notify_changed(rs);
-	if (gone)
+	if (class == CM_STORE_GONE)
 		cm_records_gone(rs, &error);
 	rx_mutex_lock(&rs->lock);
 	if (verdict == CM_VERDICT_KEEP && err)
@@ -388,9 +403,12 @@ void cm_records_gone(struct cm_records *rs, const struct rx_error *why)
 	const struct cm_space_ops *ops;
 	struct cm_record *r;
 	void *space;
+	bool saved;
 
 	rx_mutex_lock(&rs->lock);
 	while ((r = rs->list) != NULL) {
+		struct cm_plan plan = { 0 };
+
 		while (rs->writing)
 			rx_cond_wait(&rs->settled, &rs->lock, UINT64_MAX);
 		r = rs->list;
@@ -402,8 +420,11 @@ void cm_records_gone(struct cm_records *rs, const struct rx_error *why)
 		ops = rs->ops;
 		space = rs->space;
 		rx_mutex_unlock(&rs->lock);
+		saved = ops->salvage(space, &view, &plan) == 0;
 		ops->settle(space, &view, CM_VERDICT_KILL);
-		emit(rs, &view, CM_EVENT_KILLED, why);
+		emit(rs, &view, CM_EVENT_KILLED, why, saved ? &plan : NULL);
+		free(plan.runs);
+		free(plan.buffer);
 		rx_mutex_lock(&rs->lock);
 		rs->writing = NULL;
 		cm_cursor_advance(rs, view.token, why);

@@ -21,6 +21,7 @@ struct cm_vnode {
 	struct cm_record_view last; /* of the last prepare */
 	struct cm_event event;
 	unsigned events;
+	size_t lost; /* runs of bytes handed over with events */
 	void (*work)(void *);
 	void *work_arg;
 };
@@ -99,6 +100,7 @@ void cm_emit(struct cm *cm, const struct cm_event *ev)
 	(void)cm;
 	vnode->event = *ev;
 	vnode->events++;
+	vnode->lost += ev->lost ? ev->lost->nruns : 0;
 }
 
 void cm_trace(struct cm *cm, const struct cm_trace_event *ev)
@@ -145,8 +147,13 @@ static void changed(void *space)
 	((struct cm_vnode *)space)->changed++;
 }
 
+static int salvage(void *space, const struct cm_record_view *r, struct cm_plan *plan)
+{
+	return prepare(space, r, true, plan);
+}
+
 static const struct cm_space_ops ops = {
-	.prepare = prepare, .settle = settle, .changed = changed, .invalidate = changed
+	.prepare = prepare, .salvage = salvage, .settle = settle, .changed = changed, .invalidate = changed
 };
 
 static struct cm_vnode *start(void)
@@ -307,6 +314,7 @@ static void test_conflict_kill(void)
 	CU_ASSERT_EQUAL(v->forgot, 1);
 	CU_ASSERT_EQUAL(v->events, 1);
 	CU_ASSERT_EQUAL(v->event.kind, CM_EVENT_KILLED);
+	CU_ASSERT_EQUAL(v->lost, 1);
 	CU_ASSERT_EQUAL(v->changed, 1);
 	CU_ASSERT_EQUAL(cm_cursor_check(v, &a, &ca, &err), -1);
 	CU_ASSERT_EQUAL(err.code, 49733388);
@@ -395,6 +403,7 @@ static void test_gone(void)
 	v->answers[0] = refusal(102);
 	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, CM_PAGE, false, NULL), 0);
 	CU_ASSERT_EQUAL(v->killed, 2);
+	CU_ASSERT_EQUAL(v->lost, 2);
 	CU_ASSERT_EQUAL(count(v), 0);
 	CU_ASSERT_EQUAL(cm_cursor_check(v, &b, &cb, NULL), -1);
 	stop(v);
