@@ -222,7 +222,8 @@ enum cm_grant cm_record_grant(struct cm_vnode *v, struct cm_token *t, uint64_t i
 	r = at_or_after(rs, index);
 	if (!r || r->first > index) {
 		r = join_or_make(rs, t, index, from, to, mapped, &dropped);
-		cm_flush_timer(v, r->dirtied_us + rs->max_age_us);
+		cm_flush_timer(v, rs->max_age_us > UINT64_MAX - r->dirtied_us ? UINT64_MAX
+									      : r->dirtied_us + rs->max_age_us);
 	} else if (r->token == t && r->state == CM_RECORD_PENDING) {
 		if (index == r->first && from < r->off_first)
 			r->off_first = from;

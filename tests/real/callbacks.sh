@@ -51,9 +51,9 @@ exec 6>&-
 check "the watcher ends well" wait "$watch_pid"
 
 mkdir -p "$tmp/tree"
-for i in $(seq 1 40); do
-	mkdir -p "$tmp/tree/d$((i % 5))"
-	head -c $((i * 3571)) /dev/urandom >"$tmp/tree/d$((i % 5))/f$i"
+for i in $(seq 0 1999); do
+	((i % 100)) || mkdir "$tmp/tree/d$((i / 100))"
+	head -c $((i % 50 ? i * 7 % 9000 : i * 150)) /dev/urandom >"$tmp/tree/d$((i / 100))/f$i"
 done
 sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum); }
 tree() {
@@ -62,6 +62,6 @@ tree() {
 		"$rig" exec "$cell" c2 -- bash -c "cd '$mnt/umafs.test/big/tree' && sha256sum -c --quiet" <"$tmp/sums" &&
 		umafs alice rm -r $dir/tree
 }
-check "a tree that umafs stored has the same checksums in afsd.fuse" tree
+check "a tree of 2,000 files that umafs stored has the same checksums in afsd.fuse" tree
 umafs alice rm $dir/watched >/dev/null
 plan

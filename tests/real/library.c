@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "vfs-emu/umafs.h"
 
@@ -33,11 +34,12 @@ static bool check(bool held, const char *what)
 	return held;
 }
 
-static void start(struct client *c, const char *confdir, const char *spec)
+static void start(struct client *c, const char *confdir, const char *spec, unsigned age_ms)
 {
 	struct umafs_config config = { .size = sizeof(config), .level = UMAFS_LEVEL_CRYPT };
 
 	config.confdir = confdir;
+	config.max_dirty_age_ms = age_ms;
 	c->fs = umafs_new(&config, &err);
 	c->token = c->fs ? umafs_token_open(c->fs, spec, NULL, &err) : NULL;
 	if (c->token)
@@ -153,6 +155,28 @@ static void storm(struct client *c, struct client *other, const char *path, unsi
 	free(buf);
 }
 
+/* Nobody asks for it, yet a store becomes visible elsewhere: its age sends it, and the
+ * callback break reaches a client that is not waiting for anything. */
+static void aged(struct client *c, struct client *other, const char *path)
+{
+	struct umafs_file *f = umafs_open(c->fs, c->token, path, UMAFS_RDWR | UMAFS_CREAT, 0644, &err), *seen = NULL;
+	char *map = NULL, byte = 0;
+	unsigned tries;
+
+	if (f && umafs_pwrite(f, "-", 1, 0, &err) == 1 && umafs_fsync(f, &err) == 0)
+		map = umafs_mmap(f, 4096, PROT_READ | PROT_WRITE, 0, &err);
+	if (map)
+		seen = umafs_open(other->fs, other->token, path, UMAFS_RDONLY, 0, &err);
+	if (!check(seen && umafs_pread(seen, &byte, 1, 0, &err) == 1 && byte == '-', "two clients hold a file"))
+		return;
+	map[0] = '+';
+	for (tries = 0; tries < 10000 && byte != '+' && umafs_pread(seen, &byte, 1, 0, &err) == 1; tries++)
+		usleep(1000);
+	check(byte == '+', "a store is sent when it is old enough, and seen elsewhere");
+	check(umafs_munmap(c->fs, map, 4096, &err) == 0 && umafs_close(f, &err) == 0 && umafs_close(seen, &err) == 0,
+	      "and all is closed");
+}
+
 static void names(struct client *c, const char *dir)
 {
 	char a[1024], b[1024];
@@ -183,11 +207,13 @@ int main(int argc, char **argv)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	srandom((unsigned)atoi(argv[4]));
-	start(&c, argv[1], argv[2]);
-	start(&other, argv[1], argv[2]);
+	start(&c, argv[1], argv[2], 0);
+	start(&other, argv[1], argv[2], 100);
 	check(umafs_mkdir(c.fs, c.token, argv[3], 0755, &err) == 0, "a directory of its own");
 	snprintf(path, sizeof(path), "%s/storm", argv[3]);
 	storm(&c, &other, path, (unsigned)atoi(argv[5]));
+	snprintf(path, sizeof(path), "%s/aged", argv[3]);
+	aged(&other, &c, path);
 	names(&c, argv[3]);
 	end(&other);
 	end(&c);
