@@ -209,7 +209,8 @@ check "a wrong cell" says '/afs/no.such.cell: ' 1 umafs alice ls /afs/no.such.ce
 check "a wrong local cell" says 'no.such.cell' 1 umafs alice --cell no.such.cell ls
 check "no configuration" says '/nowhere' 1 umafs alice --confdir /nowhere tokens
 check "no such ccache" says '/nowhere/cc.*' 1 umafs alice --as /nowhere/cc tokens
-"$rig" kinit "$cell" alice "$tmp/short" 1s && sleep 2
+"$rig" kinit "$cell" alice "$tmp/short" 1s
+until_true as alice c1 bash -c "! klist -s -c '$tmp/short'"
 check "an expired ticket" says 'expired.*kinit' 1 umafs alice --as "$tmp/short" ls "$home"
 check "an expired default ticket is not anonymous" says 'expired.*kinit' 1 \
 	"$rig" exec "$cell" c1 -- env "KRB5CCNAME=$tmp/short" "$u" --confdir "$cell/conf" ls "$home"
@@ -217,6 +218,8 @@ check "an unreadable local file" says '/nowhere/f: ' 1 umafs alice put /nowhere/
 check "a local directory that is not there" says '/nowhere/f' 1 umafs alice get "$d/s1" /nowhere/f
 
 # ---- stopping ----
+under_way() { [[ -n $(find "$1" -name '.umafs*' -size +0) ]]; }
+put_under_way() { umafs alice ls -a "$1" 2>/dev/null | grep -q '\.umafs'; }
 interrupted() { # a get that is stopped leaves the old file and no temporary one
 	local pid rc=0
 	mkdir -p "$tmp/int" && echo old >"$tmp/int/f"
@@ -224,7 +227,7 @@ interrupted() { # a get that is stopped leaves the old file and no temporary one
 	# exec replaces its process, so this is umafs's own number
 	"$rig" exec "$cell" c1 --as alice -- "$u" --confdir "$cell/conf" get "$d/slow" "$tmp/int/f" &
 	pid=$!
-	sleep 0.5
+	until_true under_way "$tmp/int"
 	kill -TERM $pid
 	wait $pid || rc=$?
 	echo "status $rc"
@@ -238,7 +241,7 @@ interrupted_put() {
 	"$rig" exec "$cell" c1 --as alice -- \
 		"$u" --confdir "$cell/conf" put -r "$tmp/many" "$d/many" &
 	pid=$!
-	sleep 1
+	until_true put_under_way "$d/many"
 	kill -INT $pid
 	wait $pid || rc=$?
 	echo "status $rc"
@@ -251,14 +254,19 @@ traced() {
 		grep -E 'rpc [A-Za-z0-9]*Status[A-Za-z0-9]* 10\.77\.0\.11:7000 .* ms ok'
 }
 check "--trace names calls, servers, results" traced
+on_stdin() { [[ $(readlink "/proc/$1/exe") == */umafs && $(cat "/proc/$1/syscall") =~ ^(0\ 0x0|7\ |271\ ) ]]; }
+bytes_read() { sed -n 's/^rchar: //p' "/proc/$1/io"; }
+read_more() { (($(bytes_read "$1") >= $2 + 4)); }
 waiting_mmap() { # it waits for standard input: a signal ends it at once
-	local pid rc=0
+	local pid before rc=0
 	mkfifo "$tmp/fifo"
 	exec 7<>"$tmp/fifo"
 	"$rig" exec "$cell" c1 --as alice -- "$u" --confdir "$cell/conf" mmap "$d/a/f" <"$tmp/fifo" 7>&- &
 	pid=$!
+	until_true on_stdin $pid
+	before=$(bytes_read $pid)
 	echo 123 >&7
-	sleep 0.5
+	until_true read_more $pid "$before"
 	kill -TERM $pid
 	wait $pid || rc=$?
 	exec 7>&-

@@ -22,6 +22,15 @@ check() {
 	fi
 }
 
+# until_true COMMAND...: asks again until it succeeds, for 20 s at most.
+until_true() {
+	local end=$((SECONDS + 20))
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || return 1
+		sleep 0.02
+	done
+}
+
 skip() {
 	n=$((n + 1))
 	echo "ok $n - $1 # SKIP $2"
