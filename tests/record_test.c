@@ -372,6 +372,13 @@ static void test_badcred(void)
 	CU_ASSERT_EQUAL(v->refreshed, 1);
 	CU_ASSERT_EQUAL(v->asked, 2);
 	CU_ASSERT_EQUAL(v->stored, 1);
+	grant(v, &a, 0); /* the fresh one is disliked too: that is a refusal */
+	for (int n = 2; n < 8; n++)
+		rx_error_set(&v->answers[n], RX_ORIGIN_RXKAD, RXKAD_BADTICKET, EKEYREJECTED, "scripted");
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), 0);
+	CU_ASSERT_EQUAL(v->refreshed, 2);
+	CU_ASSERT_EQUAL(v->asked, 4);
+	CU_ASSERT_EQUAL(v->killed, 1);
 	stop(v);
 }
 
