@@ -235,7 +235,7 @@ interrupted() { # a get that is stopped leaves the old file and no temporary one
 }
 check "SIGTERM ends get in good order" interrupted
 interrupted_put() {
-	local pid rc=0 i
+	local pid rc=0 i name
 	mkdir -p "$tmp/many"
 	for i in 1 2 3 4 5 6; do cp "$tmp/s67108865" "$tmp/many/$i"; done
 	"$rig" exec "$cell" c1 --as alice -- \
@@ -248,9 +248,10 @@ interrupted_put() {
 	cat "$tmp/int.err"
 	((rc == 130)) || return 1
 	# Removing can outlast a user's patience: then each one that stays was named.
-	umafs alice ls -a "$d/many" | grep -o '\.umafs-put-[0-9a-f]*' | while read -r name; do
+	for name in $(umafs alice ls -a "$d/many" | grep -o '\.umafs-put-[0-9a-f]*'); do
 		grep -q "unfinished $name" "$tmp/int.err" || return 1
 	done
+	return 0
 }
 check "SIGINT ends put in good order" interrupted_put
 rm -rf "$tmp/many"
