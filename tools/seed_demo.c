@@ -328,7 +328,7 @@ static void play(struct umafs *fs, char *maps[WHO])
 
 int main(int argc, char **argv)
 {
-	struct umafs_config config = { .size = sizeof(config), .level = UMAFS_LEVEL_CRYPT, .max_dirty_age_ms = 600000 };
+	struct umafs_config config = { .size = sizeof(config), .max_dirty_age_ms = 600000 };
 	struct sigaction action = { .sa_handler = on_bus };
 	struct umafs_token *tokens[WHO];
 	struct umafs_error err = { 0 };

@@ -66,6 +66,7 @@ static int rxkad_level(enum umafs_level level)
 		return RXKAD_CLEAR;
 	case UMAFS_LEVEL_AUTH:
 		return RXKAD_AUTH;
+	case UMAFS_LEVEL_DEFAULT:
 	case UMAFS_LEVEL_CRYPT:
 		break;
 	}
@@ -74,12 +75,19 @@ static int rxkad_level(enum umafs_level level)
 
 struct umafs *umafs_new(const struct umafs_config *config, struct umafs_error *err)
 {
-	struct umafs_config c = { .level = UMAFS_LEVEL_CRYPT };
+	struct umafs_config c = { 0 };
 	struct cm_config cm_config = { 0 };
 	struct vfs_config vfs_config = { 0 };
 	struct rx_error error = { 0 };
-	struct umafs *fs = calloc(1, sizeof(*fs));
+	struct umafs *fs;
 
+	if (config && config->size == 0) {
+		rx_error_set(&error, RX_ORIGIN_ERRNO, EINVAL, EINVAL,
+			     "umafs_config.size is 0: set it to sizeof(struct umafs_config)");
+		fail(&error, err);
+		return NULL;
+	}
+	fs = calloc(1, sizeof(*fs));
 	if (!fs) {
 		no_memory(err);
 		return NULL;

@@ -40,19 +40,19 @@ struct umafs_error {
 	char text[256];           /* one sentence */
 };
 
-enum umafs_level { UMAFS_LEVEL_CLEAR, UMAFS_LEVEL_AUTH, UMAFS_LEVEL_CRYPT };
+enum umafs_level { UMAFS_LEVEL_DEFAULT, UMAFS_LEVEL_CLEAR, UMAFS_LEVEL_AUTH, UMAFS_LEVEL_CRYPT };
 
 struct umafs_config {
 	size_t size;                  /* sizeof(struct umafs_config) */
 	const char *confdir;          /* directory with ThisCell and CellServDB; NULL: the usual places */
 	const char *cell;             /* NULL: ThisCell */
 	uint16_t port;                /* UDP port of calls and callbacks, host order; 0 = any */
-	enum umafs_level level;       /* protection of connections that have a token */
+	enum umafs_level level;       /* protection of connections that have a token; default: crypt */
 	unsigned max_dirty_age_ms;    /* 0 = 5,000; how long a change may wait before it is stored */
 	unsigned conflict_timeout_ms; /* 0 = 30,000; how long a writer waits for another's refused or slow store */
 };
 
-/* Starts a client. config may be NULL: defaults, crypt level. */
+/* Starts a client. config may be NULL: all defaults. EINVAL: config->size is 0. */
 struct umafs *umafs_new(const struct umafs_config *config, struct umafs_error *err);
 /* Stores what is dirty (up to 10 s), gives up callbacks, frees. Returns the number of
  * bytes that could not be stored; 0 is what you want. */

@@ -36,7 +36,7 @@ static bool check(bool held, const char *what)
 
 static void start(struct client *c, const char *confdir, const char *spec, unsigned age_ms)
 {
-	struct umafs_config config = { .size = sizeof(config), .level = UMAFS_LEVEL_CRYPT };
+	struct umafs_config config = { .size = sizeof(config) };
 
 	config.confdir = confdir;
 	config.max_dirty_age_ms = age_ms;
@@ -198,6 +198,13 @@ static void names(struct client *c, const char *dir)
 	check(!umafs_open(c->fs, c->token, a, UMAFS_RDONLY, 0, &err) && err.errnum == ENOENT, "gone: ENOENT");
 }
 
+static void configuration(void)
+{
+	const struct umafs_config empty = { 0 };
+
+	check(!umafs_new(&empty, &err) && err.errnum == EINVAL, "a configuration without its size: EINVAL");
+}
+
 int main(int argc, char **argv)
 {
 	struct client c, other;
@@ -207,6 +214,7 @@ int main(int argc, char **argv)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	srandom((unsigned)atoi(argv[4]));
+	configuration();
 	start(&c, argv[1], argv[2], 0);
 	start(&other, argv[1], argv[2], 100);
 	check(umafs_mkdir(c.fs, c.token, argv[3], 0755, &err) == 0, "a directory of its own");

@@ -27,7 +27,7 @@ static int show(struct umafs_file *file)
 
 int main(int argc, char **argv)
 {
-	struct umafs_config config = { .size = sizeof(config), .level = UMAFS_LEVEL_CRYPT };
+	struct umafs_config config = { .size = sizeof(config) };
 	struct umafs_token *token = NULL;
 	struct umafs_file *file = NULL;
 	struct umafs *fs;
