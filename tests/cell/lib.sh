@@ -112,6 +112,7 @@ spawn() {
 	local node=$1 program=$2 log=$3
 	shift 3
 	node_pid "$node"
+	rm -f "$DIR/state/$node.$program.pid" # of one that has ended
 	# /proc is that of the host, so self is the number that we know it by.
 	# shellcheck disable=SC2016
 	UMAFS_CELL=$ID nsenter -t "$NODE_PID" -p -m -n -u -- bash -c '

@@ -13,6 +13,8 @@ port=7001
 dir=/afs/umafs.test/big
 mnt=$tmp/mnt
 mkdir -p "$mnt"
+# The next run wants an afsd.fuse of its own, which cannot be had beside this one.
+trap '"$rig" stop-server "$cell" c2 afsd 2>/dev/null; rm -rf "$tmp"' EXIT
 
 echo -n one >"$tmp/one"
 umafs alice put "$tmp/one" $dir/watched >/dev/null || echo "# put failed"
@@ -54,6 +56,7 @@ match='umafs.test' check "cmdebug -cellservdb" debug cmdebug -servers $client -p
 exec 6>&-
 check "the watcher ends well" wait "$watch_pid"
 
+tree=$dir/tree.$$
 mkdir -p "$tmp/tree"
 for i in $(seq 0 1999); do
 	((i % 100)) || mkdir "$tmp/tree/d$((i / 100))"
@@ -61,10 +64,10 @@ for i in $(seq 0 1999); do
 done
 sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum); }
 tree() {
-	umafs alice put -r "$tmp/tree" $dir/tree &&
+	umafs alice put -r "$tmp/tree" $tree &&
 		sums "$tmp/tree" >"$tmp/sums" &&
-		"$rig" exec "$cell" c2 -- bash -c "cd '$mnt/umafs.test/big/tree' && sha256sum -c --quiet" <"$tmp/sums" &&
-		umafs alice rm -r $dir/tree
+		"$rig" exec "$cell" c2 -- bash -c "cd '$mnt/umafs.test/big/${tree##*/}' && sha256sum -c --quiet" <"$tmp/sums" &&
+		umafs alice rm -r $tree
 }
 check "a tree of 2,000 files that umafs stored has the same checksums in afsd.fuse" tree
 umafs alice rm $dir/watched >/dev/null
