@@ -5,10 +5,14 @@
 #include <stdio.h>
 
 #include "vfs-emu/fault.h"
-#include "vfs-emu/uffd.h"
 
 /* Neighbours mapped along with a page that is there already: 0.25 µs each. */
 enum { AROUND = 16 };
+
+static void fault_wake(struct vfs *vfs, uintptr_t addr)
+{
+	vfs->source->ops->wake(vfs->source, addr, CM_PAGE);
+}
 
 static enum fault_result need(struct fault *f, struct vfs_mapping *m, enum fault_need what)
 {
@@ -74,14 +78,14 @@ static void map_present(struct vfs_mapping *m, uint64_t index)
 		end = index + 1;
 	if (!page_next_run(m->space, index, end, PAGE_U, PAGE_U, &first, &n))
 		n = 1;
-	if (uffd_continue(m->vfs->uffd, addr, (size_t)n * CM_PAGE, &done) != 0 && done == 0)
-		uffd_wake(m->vfs->uffd, addr, CM_PAGE); /* mapped already, or gone: it looks again */
+	if (m->vfs->source->ops->present(m->vfs->source, addr, (size_t)n * CM_PAGE, &done) != 0 && done == 0)
+		fault_wake(m->vfs, addr); /* mapped already, or gone: it looks again */
 }
 
 static enum fault_result load(struct vfs_mapping *m, uint64_t index, struct fault *f)
 {
-	if (m->vfs->mode == VFS_MODE_BASIC) {
-		uffd_wake(m->vfs->uffd, f->addr, CM_PAGE); /* the kernel maps it, armed by its marker */
+	if (m->vfs->source->mode == VFS_MODE_BASIC) {
+		fault_wake(m->vfs, f->addr); /* the kernel maps it, armed by its marker */
 		return FAULT_DONE;
 	}
 	if (m->read_ok != __atomic_load_n(&m->space->rights_gen, __ATOMIC_ACQUIRE))
@@ -115,7 +119,7 @@ static enum fault_result serve(struct vfs_mapping *m, struct fault *f, uint64_t 
 	}
 	/* Beyond the memfd the kernel itself raises SIGBUS; so does a page of sigbus.c. */
 	if (mapping_is_bad(m, index) || index * CM_PAGE >= sp->memfd_size) {
-		uffd_wake(m->vfs->uffd, f->addr, CM_PAGE);
+		fault_wake(m->vfs, f->addr);
 		return FAULT_DONE;
 	}
 	if (f->refused == REFUSED_PAGE || index >= pages_up(sp->size)) {
@@ -134,7 +138,7 @@ static enum fault_result serve(struct vfs_mapping *m, struct fault *f, uint64_t 
 		return park(m, f, seq);
 	if (!(bits & PAGE_U))
 		return page_in(m, index, f);
-	if (f->flags & UFFD_PAGEFAULT_FLAG_WP)
+	if (f->store)
 		return store(m, index, f, seq);
 	return load(m, index, f);
 }
@@ -147,7 +151,7 @@ enum fault_result fault_serve(struct vfs *vfs, struct fault *f)
 	rx_mutex_lock(&vfs->mappings_lock);
 	m = mapping_find(vfs, f->addr);
 	if (!m || (f->mapping_id && f->mapping_id != m->id)) {
-		uffd_wake(vfs->uffd, f->addr, CM_PAGE); /* unmapped meanwhile: let it find out */
+		fault_wake(vfs, f->addr); /* unmapped meanwhile: let it find out */
 	} else {
 		uint64_t seq = space_seq(m->space);
 

@@ -1,4 +1,4 @@
-/* A fault: one message of the userfaultfd until it is answered. It is served from the top
+/* A fault: one message of the source until it is answered. It is served from the top
  * as often as it takes: fault_serve holds the locks, does what is local, and otherwise
  * parks the fault on the space or says which RPC it needs; fault_rpc does that RPC
  * without locks. service.c has the threads and the queues. */
@@ -21,7 +21,7 @@ struct fault {
 	struct fault *queued;      /* of service.ready or of parked_on->parked */
 	struct space *parked_on;
 	uintptr_t addr; /* page aligned */
-	uint64_t flags; /* UFFD_PAGEFAULT_FLAG_... */
+	bool store;     /* to a page that is present and armed */
 	int tid;
 	uint64_t seq, deadline; /* deadline 0: has met no conflict yet */
 	uint64_t mapping_id;

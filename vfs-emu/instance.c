@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "vfs-emu/space.h"
@@ -19,7 +18,7 @@ const char *vfs_mode_name(enum vfs_mode mode)
 
 enum vfs_mode vfs_mode(const struct vfs *vfs)
 {
-	return vfs->mode;
+	return vfs->source->mode;
 }
 
 int vfs_probe(bool privileged, enum vfs_mode *mode, struct rx_error *err)
@@ -67,31 +66,23 @@ struct vfs *vfs_new(const struct vfs_config *config, struct rx_error *err)
 	}
 	vfs->cm = config->cm;
 	vfs->env = cm_env(config->cm);
-	vfs->mode = config->mode;
+	vfs->source = config->source;
 	vfs->conflict_us = conflict_us(config->conflict_timeout_ms);
 	vfs->trace_pages = getenv("UMAFS_TRACE_PAGES") != NULL;
-	if (mode_from_environment(&vfs->mode, err) != 0)
-		goto fail;
-	vfs->uffd = uffd_open(config->privileged, &vfs->mode, err);
-	if (vfs->uffd < 0)
-		goto fail;
-	vfs->empty_memfd = memfd_create("umafs-sigbus", MFD_CLOEXEC);
-	if (vfs->empty_memfd < 0) {
-		rx_error_errno(err, errno, "cannot make a memfd");
-		goto fail_uffd;
+	if (!vfs->source) {
+		enum vfs_mode mode = config->mode;
+
+		if (mode_from_environment(&mode, err) == 0)
+			vfs->source = vfs_source_kernel(vfs->env, config->privileged, mode, err);
 	}
-	if (service_init(vfs, config->workers, err) != 0)
-		goto fail_memfd;
+	if (!vfs->source) {
+		free(vfs);
+		return NULL;
+	}
+	service_init(vfs, config->workers);
 	rx_mutex_init(&vfs->open_lock, vfs->env, (enum rx_rank)VFS_RANK_OPEN, "spaces");
 	rx_mutex_init(&vfs->mappings_lock, vfs->env, RX_RANK_MAPPINGS, "mappings");
 	return vfs;
-fail_memfd:
-	close(vfs->empty_memfd);
-fail_uffd:
-	close(vfs->uffd);
-fail:
-	free(vfs);
-	return NULL;
 }
 
 void vfs_stop(struct vfs *vfs)
@@ -126,8 +117,7 @@ void vfs_free(struct vfs *vfs)
 	service_destroy(vfs);
 	rx_mutex_destroy(&vfs->mappings_lock);
 	rx_mutex_destroy(&vfs->open_lock);
-	close(vfs->empty_memfd);
-	close(vfs->uffd);
+	vfs->source->ops->free(vfs->source);
 	free(vfs->mappings);
 	free(vfs);
 }

@@ -1,4 +1,4 @@
-/* One `struct vfs`: the userfaultfd, the tables of mappings and spaces, and the fault
+/* One `struct vfs`: the source of faults, the tables of mappings and spaces, and the fault
  * service. Internal to the room. Its locks, in order:
  *	open_lock      spaces come (attach) and go (detach)
  *	mappings_lock  RX_RANK_MAPPINGS: mappings, list and counts of spaces, every ioctl
@@ -9,7 +9,7 @@
 #define UMAFS_VFS_EMU_INSTANCE_H
 
 #include "rx/env.h"
-#include "vfs-emu/vfs.h"
+#include "vfs-emu/source.h"
 
 enum { VFS_RANK_OPEN = 5, VFS_WORKERS_MAX = 16, VFS_SIGBUS_US = 50000 };
 
@@ -25,7 +25,6 @@ struct service {
 	uint64_t next_deadline;    /* of a parked fault or an undone SIGBUS page */
 	uint64_t seq;              /* arrival order of requests */
 	bool started, stop;
-	int wakefd;
 	unsigned nworkers;
 	struct rx_thread *handler, *workers[VFS_WORKERS_MAX];
 };
@@ -33,11 +32,9 @@ struct service {
 struct vfs {
 	struct cm *cm;
 	struct rx_env *env;
-	enum vfs_mode mode;
-	uint64_t conflict_us; /* UINT64_MAX: for ever */
+	struct vfs_source *source; /* owned */
+	uint64_t conflict_us;      /* UINT64_MAX: for ever */
 	bool trace_pages, stopped;
-	int uffd;
-	int empty_memfd; /* of size 0: every access to a mapping of it is a SIGBUS */
 	struct rx_mutex open_lock, mappings_lock;
 	struct vfs_mapping **mappings; /* ascending by address */
 	size_t nmappings, mappings_cap;
@@ -52,7 +49,7 @@ struct vfs {
 void vfs_stop(struct vfs *vfs);
 
 /* service.c */
-int service_init(struct vfs *vfs, unsigned workers, struct rx_error *err);
+void service_init(struct vfs *vfs, unsigned workers);
 int service_start(struct vfs *vfs, struct rx_error *err); /* with the first mapping; idempotent */
 void service_stop(struct vfs *vfs);
 void service_destroy(struct vfs *vfs);

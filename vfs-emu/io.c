@@ -235,7 +235,7 @@ static enum put put_fresh(struct writer *w, uint64_t first, uint64_t n)
 	if (end > base + n * CM_PAGE)
 		end = base + n * CM_PAGE;
 	extend(w, end);
-	if (sp->vfs->mode == VFS_MODE_BASIC)
+	if (sp->vfs->source->mode == VFS_MODE_BASIC)
 		mapping_arm_all(sp, first, n);
 	for (uint64_t i = first; i < first + n; i++)
 		page_change(sp, i, PAGE_L, 0);

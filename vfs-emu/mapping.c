@@ -7,7 +7,6 @@
 
 #include "vfs-emu/file.h"
 #include "vfs-emu/mapping.h"
-#include "vfs-emu/uffd.h"
 
 /* Position of the first mapping that ends beyond addr. */
 static size_t position(const struct vfs *vfs, uintptr_t addr)
@@ -73,12 +72,12 @@ bool mapping_covers(const struct vfs_mapping *m, uint64_t index)
  * now, or that the application has unmapped behind our back. */
 static void arm_run(const struct vfs_mapping *m, uint64_t first, uint64_t n)
 {
-	int fd = m->vfs->uffd;
+	struct vfs_source *source = m->vfs->source;
 
-	if (m->nbad == 0 && uffd_arm(fd, mapping_addr(m, first), (size_t)n * CM_PAGE) == 0)
+	if (m->nbad == 0 && source->ops->arm(source, mapping_addr(m, first), (size_t)n * CM_PAGE) == 0)
 		return;
 	for (uint64_t i = first; i < first + n; i++) {
-		int rc = mapping_is_bad(m, i) ? 0 : uffd_arm(fd, mapping_addr(m, i), CM_PAGE);
+		int rc = mapping_is_bad(m, i) ? 0 : source->ops->arm(source, mapping_addr(m, i), CM_PAGE);
 
 		if (rc != 0 && rc != ENOENT && rc != ESRCH)
 			abort(); /* an un-armed page loses its author */
@@ -112,8 +111,7 @@ void mapping_arm_token(struct space *sp, const struct cm_token *t, uint64_t firs
 void mapping_zap_all(struct space *sp)
 {
 	for (const struct vfs_mapping *m = sp->mappings; m; m = m->next)
-		if (madvise((void *)m->addr, m->len, MADV_DONTNEED) != 0 && errno != ENOMEM)
-			abort(); /* stale pages would stay visible */
+		m->vfs->source->ops->zap(m->vfs->source, m->addr, m->len);
 }
 
 /* ---- mmap ---- */
@@ -183,28 +181,23 @@ static int attach(struct vfs_mapping *m, uint64_t off, struct rx_error *err)
 	struct vfs *vfs = m->vfs;
 	struct space *sp = m->space;
 	uint64_t first, n, at, end = m->first + m->len / CM_PAGE;
-	void *addr = mmap(NULL, m->len, m->prot, MAP_SHARED, sp->memfd, (off_t)off);
-	int rc;
+	struct vfs_source *source = vfs->source;
+	int error;
+	void *addr = source->ops->map(source, sp->memfd, m->len, m->prot, off, &error);
 
-	if (addr == MAP_FAILED)
-		return rx_error_errno(err, errno, "cannot map %zu bytes", m->len);
+	if (!addr)
+		return rx_error_errno(err, error, "cannot map %zu bytes", m->len);
 	m->addr = (uintptr_t)addr;
-	/* A child's stores would land in the shared pages without any message. */
-	rc = madvise(addr, m->len, MADV_DONTFORK) == 0 ? 0 : errno;
-	if (rc == 0)
-		rc = uffd_register(vfs->uffd, vfs->mode, m->addr, m->len);
-	if (rc == 0 && table_insert(vfs, m) != 0)
-		rc = ENOMEM;
-	if (rc != 0) {
-		munmap(addr, m->len);
-		return rx_error_errno(err, rc, "cannot watch over a mapping of %zu bytes", m->len);
+	if (table_insert(vfs, m) != 0) {
+		source->ops->unmap(source, m->addr, m->len);
+		return rx_error_errno(err, ENOMEM, "cannot map %zu bytes", m->len);
 	}
 	m->id = ++vfs->mapping_id;
 	m->next = sp->mappings;
 	sp->mappings = m;
 	space_get(sp);
 	/* BASIC maps present pages without asking: arm them before anybody can touch them. */
-	for (at = m->first; vfs->mode == VFS_MODE_BASIC && page_next_run(sp, at, end, PAGE_U, PAGE_U, &first, &n);
+	for (at = m->first; source->mode == VFS_MODE_BASIC && page_next_run(sp, at, end, PAGE_U, PAGE_U, &first, &n);
 	     at = first + n)
 		arm_part(m, first, n);
 	return 0;
@@ -302,9 +295,7 @@ static struct vfs_mapping *unmap_one(struct vfs *vfs, uintptr_t addr, uintptr_t 
 		forget_bad(m);
 	}
 	rx_mutex_unlock(&m->space->lock);
-	munmap((void *)low, high - low);
-	/* Without this, threads that wait for a page there sleep for ever. */
-	uffd_wake(vfs->uffd, low, high - low);
+	vfs->source->ops->unmap(vfs->source, low, high - low);
 	return m;
 }
 

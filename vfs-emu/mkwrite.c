@@ -5,7 +5,6 @@
 #include <assert.h>
 
 #include "vfs-emu/fault.h"
-#include "vfs-emu/uffd.h"
 
 static void check_owner(struct space *sp, const struct cm_token *t, uint64_t index)
 {
@@ -49,6 +48,6 @@ enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t
 	}
 	page_change(sp, index, PAGE_D | PAGE_HOT, 0);
 	check_owner(sp, m->token, index);
-	uffd_unarm(m->vfs->uffd, mapping_addr(m, index), CM_PAGE);
+	m->vfs->source->ops->unarm(m->vfs->source, mapping_addr(m, index), CM_PAGE);
 	return MKWRITE_GRANTED;
 }

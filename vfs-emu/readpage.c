@@ -53,7 +53,7 @@ static int insert(struct space *sp, uint64_t first, uint64_t n, const uint8_t *b
 {
 	size_t len = (size_t)n * CM_PAGE;
 
-	if (sp->vfs->mode == VFS_MODE_BASIC)
+	if (sp->vfs->source->mode == VFS_MODE_BASIC)
 		mapping_arm_all(sp, first, n);
 	while (len > 0) {
 		ssize_t done = pwrite(sp->memfd, bytes, len, (off_t)(first * CM_PAGE + (n * CM_PAGE - len)));

@@ -3,17 +3,12 @@
  * in their queue, so parked write()s cannot starve a fault. These threads touch no
  * application memory and run no application code. */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "vfs-emu/fault.h"
-#include "vfs-emu/uffd.h"
 
 enum { BATCH = 16, WORKERS = 4 };
 
@@ -73,20 +68,12 @@ void fault_unpark_all(struct space *sp)
 	}
 }
 
-static void poke(struct service *s)
+static void set_deadline(struct vfs *vfs, uint64_t when)
 {
-	uint64_t one = 1;
-
-	if (write(s->wakefd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		abort(); /* a deadline nobody looks at is a hang */
-}
-
-static void set_deadline(struct service *s, uint64_t when)
-{
-	if (when >= s->next_deadline)
+	if (when >= vfs->service.next_deadline)
 		return;
-	s->next_deadline = when;
-	poke(s);
+	vfs->service.next_deadline = when;
+	vfs->source->ops->poke(vfs->source);
 }
 
 void fault_park(struct space *sp, struct fault *f, uint64_t seq)
@@ -99,7 +86,7 @@ void fault_park(struct space *sp, struct fault *f, uint64_t seq)
 	} else {
 		park_sorted(sp, f);
 		if (f->deadline)
-			set_deadline(s, f->deadline);
+			set_deadline(sp->vfs, f->deadline);
 	}
 	rx_mutex_unlock(&s->lock);
 }
@@ -117,7 +104,7 @@ uint64_t service_seq(struct vfs *vfs)
 void service_deadline(struct vfs *vfs, uint64_t when)
 {
 	rx_mutex_lock(&vfs->service.lock);
-	set_deadline(&vfs->service, when);
+	set_deadline(vfs, when);
 	rx_mutex_unlock(&vfs->service.lock);
 }
 
@@ -142,16 +129,16 @@ static void supersede(struct service *s, struct fault *f)
 	}
 }
 
-static struct fault *fault_new(struct vfs *vfs, const struct uffd_msg *msg)
+static struct fault *fault_new(struct vfs *vfs, const struct vfs_message *msg)
 {
 	struct service *s = &vfs->service;
 	struct fault *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		abort(); /* the thread that waits could not even be told */
-	f->addr = (uintptr_t)(msg->arg.pagefault.address & ~(uint64_t)(CM_PAGE - 1));
-	f->flags = msg->arg.pagefault.flags;
-	f->tid = (int)msg->arg.pagefault.feat.ptid;
+	f->addr = msg->addr & ~(uintptr_t)(CM_PAGE - 1);
+	f->store = msg->store;
+	f->tid = msg->tid;
 	rx_mutex_lock(&s->lock);
 	f->seq = ++s->seq;
 	supersede(s, f);
@@ -206,14 +193,11 @@ static void work_on(struct vfs *vfs, struct fault *f)
 		fault_free(vfs, f);
 }
 
-static void handle(struct vfs *vfs, const struct uffd_msg *msg)
+static void handle(struct vfs *vfs, const struct vfs_message *msg)
 {
 	struct service *s = &vfs->service;
-	struct fault *f;
+	struct fault *f = fault_new(vfs, msg);
 
-	if (msg->event != UFFD_EVENT_PAGEFAULT)
-		return;
-	f = fault_new(vfs, msg);
 	switch (fault_serve(vfs, f)) {
 	case FAULT_DONE:
 		fault_free(vfs, f);
@@ -230,21 +214,12 @@ static void handle(struct vfs *vfs, const struct uffd_msg *msg)
 
 /* ---- threads ---- */
 
-static void block_signals(void)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
-}
-
 static void worker_main(void *arg)
 {
 	struct vfs *vfs = arg;
 	struct service *s = &vfs->service;
 	struct fault *f;
 
-	block_signals();
 	for (;;) {
 		rx_mutex_lock(&s->lock);
 		while (!(f = pop_ready(s)) && !s->stop)
@@ -281,44 +256,22 @@ static void look_at_clock(struct vfs *vfs)
 	service_deadline(vfs, next);
 }
 
-static int poll_timeout(struct vfs *vfs)
-{
-	struct service *s = &vfs->service;
-	uint64_t when, now = rx_now_us(vfs->env), ms;
-
-	rx_mutex_lock(&s->lock);
-	when = s->next_deadline;
-	rx_mutex_unlock(&s->lock);
-	if (when == UINT64_MAX)
-		return -1;
-	ms = when > now ? (when - now + 999) / 1000 : 0;
-	return ms < 60000 ? (int)ms : 60000;
-}
-
 static void handler_main(void *arg)
 {
 	struct vfs *vfs = arg;
 	struct service *s = &vfs->service;
-	struct pollfd fds[2] = { { .fd = vfs->uffd, .events = POLLIN }, { .fd = s->wakefd, .events = POLLIN } };
-	struct uffd_msg msgs[BATCH];
-	uint64_t drain;
+	struct vfs_message msgs[BATCH];
+	uint64_t deadline;
 	bool stop = false;
+	unsigned n;
 
-	block_signals();
 	while (!stop) {
-		ssize_t n = 0;
-
-		if (poll(fds, 2, poll_timeout(vfs)) < 0 && errno != EINTR)
-			abort();
-		if (fds[0].revents) {
-			n = read(vfs->uffd, msgs, sizeof(msgs));
-			if (n < 0 && errno != EAGAIN && errno != EINTR)
-				abort(); /* faults that nobody answers: better no process than zeros */
-		}
-		for (ssize_t i = 0; i < n / (ssize_t)sizeof(msgs[0]); i++)
+		rx_mutex_lock(&s->lock);
+		deadline = s->next_deadline;
+		rx_mutex_unlock(&s->lock);
+		n = vfs->source->ops->wait(vfs->source, deadline, msgs, BATCH);
+		for (unsigned i = 0; i < n; i++)
 			handle(vfs, &msgs[i]);
-		if (fds[1].revents && read(s->wakefd, &drain, sizeof(drain)) < 0 && errno != EAGAIN)
-			abort();
 		look_at_clock(vfs);
 		rx_mutex_lock(&s->lock);
 		stop = s->stop;
@@ -328,13 +281,10 @@ static void handler_main(void *arg)
 
 /* ---- life ---- */
 
-int service_init(struct vfs *vfs, unsigned workers, struct rx_error *err)
+void service_init(struct vfs *vfs, unsigned workers)
 {
 	struct service *s = &vfs->service;
 
-	s->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->wakefd < 0)
-		return rx_error_errno(err, errno, "cannot make an eventfd");
 	s->nworkers = workers ? workers : WORKERS;
 	if (s->nworkers > VFS_WORKERS_MAX)
 		s->nworkers = VFS_WORKERS_MAX;
@@ -342,33 +292,42 @@ int service_init(struct vfs *vfs, unsigned workers, struct rx_error *err)
 	s->next_deadline = UINT64_MAX;
 	rx_mutex_init(&s->lock, vfs->env, RX_RANK_QUEUE, "fault service");
 	rx_cond_init(&s->work, vfs->env);
-	return 0;
+}
+
+static bool spawn_threads(struct vfs *vfs)
+{
+	struct service *s = &vfs->service;
+	char name[24];
+
+	for (unsigned i = 0; i < s->nworkers; i++) {
+		snprintf(name, sizeof(name), "umafs-fault%u", i % 100);
+		if (!s->workers[i])
+			s->workers[i] = rx_thread_spawn(vfs->env, name, worker_main, vfs);
+		if (!s->workers[i])
+			return false;
+	}
+	s->handler = rx_thread_spawn(vfs->env, "umafs-uffd", handler_main, vfs);
+	return s->handler != NULL;
 }
 
 /* open_lock serialises the first mappings of two threads. */
 int service_start(struct vfs *vfs, struct rx_error *err)
 {
 	struct service *s = &vfs->service;
-	char name[24];
+	sigset_t all, old;
+	bool started;
 
 	rx_mutex_lock(&vfs->open_lock);
-	for (unsigned i = 0; i < s->nworkers && !s->started; i++) {
-		snprintf(name, sizeof(name), "umafs-fault%u", i % 100);
-		if (!s->workers[i])
-			s->workers[i] = rx_thread_spawn(vfs->env, name, worker_main, vfs);
-		if (!s->workers[i])
-			goto fail;
+	if (!s->started) {
+		/* Signals are the application's: its threads take them, ours inherit this. */
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		s->started = spawn_threads(vfs);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
-	if (!s->started)
-		s->handler = rx_thread_spawn(vfs->env, "umafs-uffd", handler_main, vfs);
-	if (!s->handler)
-		goto fail;
-	s->started = true;
+	started = s->started;
 	rx_mutex_unlock(&vfs->open_lock);
-	return 0;
-fail:
-	rx_mutex_unlock(&vfs->open_lock);
-	return rx_error_errno(err, EAGAIN, "cannot start the threads that serve page faults");
+	return started ? 0 : rx_error_errno(err, EAGAIN, "cannot start the threads that serve page faults");
 }
 
 void service_stop(struct vfs *vfs)
@@ -379,7 +338,7 @@ void service_stop(struct vfs *vfs)
 	s->stop = true;
 	rx_cond_broadcast(&s->work);
 	rx_mutex_unlock(&s->lock);
-	poke(s);
+	vfs->source->ops->poke(vfs->source);
 	if (s->handler)
 		rx_thread_join(vfs->env, s->handler);
 	for (unsigned i = 0; i < s->nworkers; i++)
@@ -391,5 +350,4 @@ void service_destroy(struct vfs *vfs)
 {
 	rx_cond_destroy(&vfs->service.work);
 	rx_mutex_destroy(&vfs->service.lock);
-	close(vfs->service.wakefd);
 }

@@ -1,19 +1,10 @@
-/* Saying no to a fault. A page that cannot be had is covered by a page of an empty memfd:
- * a genuine SIGBUS with the exact address for whoever touches it, until a timer gives the
- * page back. A refused store to a page that may be read must not disturb the others'
- * loads, so the storing thread alone gets the signal; unless it blocks SIGBUS, then it
- * would wait for ever and the page is covered. */
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
+/* Saying no to a fault. A page that cannot be had gives SIGBUS to whoever touches it,
+ * until a timer gives the page back. A refused store to a page that may be read must not
+ * disturb the others' loads, so the storing thread alone gets the signal; unless it
+ * blocks SIGBUS, then it would wait for ever and the page is covered. */
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "vfs-emu/fault.h"
-#include "vfs-emu/uffd.h"
 
 static int note_bad(struct vfs_mapping *m, uint64_t index, uint64_t due)
 {
@@ -31,64 +22,21 @@ void sigbus_page(struct vfs_mapping *m, uint64_t index)
 	uintptr_t addr = mapping_addr(m, index);
 	uint64_t due = rx_now_us(m->vfs->env) + VFS_SIGBUS_US;
 
-	if (note_bad(m, index, due) != 0 ||
-	    mmap((void *)addr, CM_PAGE, m->prot, MAP_SHARED | MAP_FIXED, m->vfs->empty_memfd, 0) == MAP_FAILED)
+	if (note_bad(m, index, due) != 0)
 		abort(); /* the thread can be neither served nor refused */
-	uffd_wake(m->vfs->uffd, addr, CM_PAGE);
+	m->vfs->source->ops->cover(m->vfs->source, addr, m->prot);
 	service_deadline(m->vfs, due);
-}
-
-static bool blocks_sigbus(int tid)
-{
-	unsigned long long mask;
-	bool blocked = false;
-	char line[128];
-	FILE *f;
-
-	snprintf(line, sizeof(line), "/proc/self/task/%d/status", tid);
-	f = fopen(line, "re");
-	if (!f)
-		return false;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "SigBlk: %llx", &mask) == 1)
-			blocked = mask >> (SIGBUS - 1) & 1;
-	fclose(f);
-	return blocked;
 }
 
 void sigbus_store(struct vfs_mapping *m, uint64_t index, uintptr_t addr, int tid)
 {
-	siginfo_t info;
-
-	if (blocks_sigbus(tid)) {
+	if (!m->vfs->source->ops->refuse(m->vfs->source, addr, tid))
 		sigbus_page(m, index);
-		return;
-	}
-	memset(&info, 0, sizeof(info));
-	info.si_signo = SIGBUS;
-	info.si_code = SI_QUEUE; /* the kernel lets nobody claim its own codes for another thread */
-	info.si_addr = (void *)addr;
-	if (syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGBUS, &info) != 0)
-		uffd_wake(m->vfs->uffd, mapping_addr(m, index), CM_PAGE); /* it is gone, or cannot be reached */
-}
-
-/* The real page comes back behind PROT_NONE, so that nobody gets at it before it is
- * watched and armed. */
-static void give_back(struct vfs_mapping *m, uint64_t index)
-{
-	uintptr_t addr = mapping_addr(m, index);
-	void *p = mmap((void *)addr, CM_PAGE, PROT_NONE, MAP_SHARED | MAP_FIXED, m->space->memfd,
-		       (off_t)(index * CM_PAGE));
-
-	if (p == MAP_FAILED || madvise(p, CM_PAGE, MADV_DONTFORK) != 0 ||
-	    uffd_register(m->vfs->uffd, m->vfs->mode, addr, CM_PAGE) != 0 ||
-	    (m->vfs->mode == VFS_MODE_BASIC && uffd_arm(m->vfs->uffd, addr, CM_PAGE) != 0) ||
-	    mprotect(p, CM_PAGE, m->prot) != 0)
-		abort(); /* an unwatched page would hand out zeros and swallow stores */
 }
 
 static uint64_t expire_mapping(struct vfs_mapping *m, uint64_t now)
 {
+	struct vfs_source *source = m->vfs->source;
 	uint64_t next = UINT64_MAX;
 	size_t kept = 0;
 
@@ -96,7 +44,8 @@ static uint64_t expire_mapping(struct vfs_mapping *m, uint64_t now)
 		struct bad_page bad = m->bad[i];
 
 		if (bad.due <= now) {
-			give_back(m, bad.index);
+			source->ops->uncover(source, mapping_addr(m, bad.index), m->prot, m->space->memfd,
+					     bad.index * CM_PAGE);
 			continue;
 		}
 		m->bad[kept++] = bad;

@@ -223,9 +223,7 @@ void space_punch(struct space *sp, uint64_t first, uint64_t n)
 {
 	mapping_arm_all(sp, first, n);
 	sp->punch_gen++;
-	if (fallocate(sp->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * CM_PAGE),
-		      (off_t)(n * CM_PAGE)) != 0)
-		abort(); /* killed bytes that stay visible would be worse than no process */
+	sp->vfs->source->ops->punch(sp->vfs->source, sp->memfd, first * CM_PAGE, n * CM_PAGE);
 	for (uint64_t i = first; i < first + n; i++) {
 		twin_drop(sp, i);
 		page_change(sp, i, 0, PAGE_U | PAGE_D | PAGE_W | PAGE_HOT | PAGE_STALE);
@@ -263,8 +261,8 @@ static void memfd_resize(struct space *sp, uint64_t size)
 {
 	if (size < sp->memfd_size)
 		sp->punch_gen++;
-	if (size != sp->memfd_size && ftruncate(sp->memfd, (off_t)size) != 0)
-		abort(); /* a size that pages and kernel disagree about hands out zeros */
+	if (size != sp->memfd_size)
+		sp->vfs->source->ops->resize(sp->vfs->source, sp->memfd, size);
 	sp->memfd_size = size;
 }
 

@@ -38,6 +38,7 @@ enum vfs_mode { VFS_MODE_AUTO, VFS_MODE_BASIC, VFS_MODE_FULL };
 struct vfs;
 struct vfs_file;
 struct vfs_mapping;
+struct vfs_source;
 
 struct vfs_config {
 	struct cm *cm;
@@ -45,6 +46,7 @@ struct vfs_config {
 	bool privileged;              /* use /dev/userfaultfd or a full userfaultfd: catch kernel faults too */
 	unsigned conflict_timeout_ms; /* 0 = 30,000; UINT_MAX = for ever */
 	unsigned workers;             /* 0 = 4 */
+	struct vfs_source *source;    /* taken over; NULL: the kernel's, as mode and privileged say (source.h) */
 };
 
 /* Probes userfaultfd; NULL with one clear sentence when the kernel lacks something. The

@@ -59,7 +59,7 @@ static void hide(struct space *sp)
 {
 	uint64_t first, n, at = 0;
 
-	if (sp->vfs->mode == VFS_MODE_FULL) {
+	if (sp->vfs->source->mode == VFS_MODE_FULL) {
 		mapping_zap_all(sp);
 		return;
 	}
