@@ -30,7 +30,7 @@ int cm_setattr(struct cm_vnode *v, struct cm_token *t, const struct cm_setattr *
 		rc = cm_advise(v, t, attr->set_owner || attr->set_group ? 0 : CM_RIGHT_WRITE, err);
 	} else {
 		r.server = op.server;
-		rc = cm_vnode_apply(v, t, &q, &r, NULL, err);
+		rc = cm_vnode_apply(v, t, &q, &r, err);
 	}
 	cm_mutate_end(v);
 	return rc;
@@ -122,7 +122,7 @@ int cm_acl_store(struct cm_vnode *v, struct cm_token *t, const char *text, struc
 		rc = cm_advise(v, t, CM_RIGHT_ADMINISTER, err);
 	} else {
 		r.server = op.server;
-		rc = cm_vnode_apply(v, t, &q, &r, NULL, err);
+		rc = cm_vnode_apply(v, t, &q, &r, err);
 		/* Everybody is told of the new ACL but us: rights here and in the files below. */
 		cm_vnode_break(v);
 	}

@@ -222,10 +222,13 @@ bool cm_is_valid(const struct cm_vnode *v);
 /* cm_is_valid, and what was fetched at `version` is still the file's content: nothing
  * but our own stores lies between. Never blocks. */
 bool cm_is_current(const struct cm_vnode *v, uint64_t version);
-/* FetchStatus if not cm_is_valid. *changed: the data version moved, so every clean
- * page is stale (tells each caller that has an older `known_version`). */
-int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, uint64_t *version, bool *changed,
-		struct rx_error *err);
+/* The file's data version as last heard; needs no lock. */
+uint64_t cm_data_version(const struct cm_vnode *v);
+/* Whether somebody else's store lies between `version` and what is known now, promised
+ * or not. Never blocks. */
+bool cm_has_moved(const struct cm_vnode *v, uint64_t version);
+/* FetchStatus if not cm_is_valid; *version: the file's data version now. */
+int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t *version, struct rx_error *err);
 
 /* Local size, and its growth by write(); truncation is cm_truncate. */
 uint64_t cm_size(const struct cm_vnode *v);

@@ -61,7 +61,7 @@ static int apply_dir(struct cm_vnode *dir, struct cm_token *t, const struct cm_n
 		.kind = CM_REPLY_MUTATION, .status = st, .sync = sync, .server = op->server, .own_changes = 1
 	};
 
-	return cm_vnode_apply(dir, t, q, &r, NULL, err);
+	return cm_vnode_apply(dir, t, q, &r, err);
 }
 
 /* What a reply said of a new object: its vnode, with a promise if no break came in between. */
@@ -87,7 +87,7 @@ static int adopt(struct cm_vnode *dir, struct cm_token *t, const struct cm_noted
 	if (cb && cm_break_heard(dir->cm, &fid, q->sent_us))
 		r.callback = NULL;
 	r.keep_rights = !cb;
-	if (cm_vnode_apply(v, t, &mine, &r, NULL, err)) {
+	if (cm_vnode_apply(v, t, &mine, &r, err)) {
 		cm_vnode_put(v);
 		return -1;
 	}
@@ -257,7 +257,7 @@ int cm_link(struct cm_vnode *dir, struct cm_token *t, const char *name, struct c
 		cm_dir_edit(dir, rc ? NULL : before, &edit, 1);
 		r.server = op.server;
 		if (rc == 0)
-			rc = cm_vnode_apply(file, t, &fq, &r, NULL, err);
+			rc = cm_vnode_apply(file, t, &fq, &r, err);
 	}
 	cm_blob_put(before);
 	cm_mutate_end2(dir, file);

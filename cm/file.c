@@ -80,7 +80,7 @@ static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint
 		return cm_advise(v, t, v->fid.vnode % 2 ? CM_RIGHT_LOOKUP : CM_RIGHT_READ, err);
 	*version = afs_status_version(&out.status);
 	r.server = op.server;
-	return cm_vnode_apply(v, t, &q, &r, NULL, err);
+	return cm_vnode_apply(v, t, &q, &r, err);
 }
 
 int cm_fetch_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64_t len, cm_sink_fn *sink, void *arg,
@@ -260,8 +260,7 @@ static bool changed_nothing(const struct rx_error *e)
 }
 
 /* With the vnode's bit `mutating` held. */
-static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s, unsigned flags, bool *foreign,
-			struct rx_error *err)
+static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s, unsigned flags, struct rx_error *err)
 {
 	struct afs_fid fid = cm_fid_wire(&v->fid);
 	struct afs_StoreData64_out out;
@@ -282,7 +281,7 @@ static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s,
 	if (cm_op_end(&op, err))
 		return cm_advise(v, t, CM_RIGHT_WRITE, err);
 	r.server = op.server;
-	return cm_vnode_apply(v, t, &q, &r, foreign, err);
+	return cm_vnode_apply(v, t, &q, &r, err);
 }
 
 int cm_store_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64_t len, uint64_t file_length,
@@ -295,11 +294,10 @@ int cm_store_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64
 			   .sync = sync,
 			   .source = source,
 			   .arg = arg };
-	bool foreign;
 	int rc;
 
 	cm_mutate_begin(v);
-	rc = store_locked(v, t, &s, 0, &foreign, err);
+	rc = store_locked(v, t, &s, 0, err);
 	cm_mutate_end(v);
 	return rc;
 }
@@ -318,19 +316,16 @@ static int whole_length(struct cm_vnode *v, struct cm_token *t, uint64_t *length
 	return 0;
 }
 
-int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, bool *foreign,
-		  struct rx_error *err)
+int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, struct rx_error *err)
 {
 	int64_t now_s = v->cm->env->ops->wall_s(v->cm->env);
 	uint64_t length;
 	int rc = 0;
 
-	*foreign = false;
 	cm_mutate_begin(v);
 	for (size_t i = 0; i < plan->nruns && rc == 0; i++) {
 		const struct cm_run *run = &plan->runs[i];
 		struct store s = { .off = run->off, .len = run->len, .mtime = now_s, .buf = run->bytes };
-		bool others = false;
 
 		rc = whole_length(v, t, &length, err);
 		if (rc)
@@ -338,8 +333,7 @@ int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *
 		s.file_length = length > run->off + run->len ? length : run->off + run->len;
 		/* One fsync at the end covers them all. */
 		s.sync = sync && i == plan->nruns - 1;
-		rc = store_locked(v, t, &s, CM_OP_NOWAIT, &others, err);
-		*foreign = *foreign || others;
+		rc = store_locked(v, t, &s, CM_OP_NOWAIT, err);
 	}
 	cm_mutate_end(v);
 	return rc;
@@ -348,11 +342,10 @@ int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *
 int cm_truncate(struct cm_vnode *v, struct cm_token *t, uint64_t size, struct rx_error *err)
 {
 	struct store s = { .off = size, .file_length = size, .mtime = v->cm->env->ops->wall_s(v->cm->env), .buf = "" };
-	bool foreign;
 	int rc;
 
 	cm_mutate_begin(v);
-	rc = store_locked(v, t, &s, 0, &foreign, err);
+	rc = store_locked(v, t, &s, 0, err);
 	if (rc == 0)
 		cm_size_cut(v, size);
 	cm_mutate_end(v);

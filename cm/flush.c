@@ -84,12 +84,12 @@ static enum cm_verdict verdict_of(const struct cm_record *r, enum cm_store_class
 /* The RPCs. A ticket that the server does not like is replaced once by a fresh one of
  * the same identity; never by another identity. */
 static enum cm_store_class attempt(struct cm_records *rs, struct cm_token *t, const struct cm_plan *plan, bool sync,
-				   bool *foreign, struct rx_error *err)
+				   struct rx_error *err)
 {
 	enum cm_store_class class;
 
 	for (int fresh = 0;; fresh++) {
-		if (cm_store_runs(rs->vnode, t, plan, sync, foreign, err) == 0)
+		if (cm_store_runs(rs->vnode, t, plan, sync, err) == 0)
 			return CM_STORE_OK;
 		class = cm_store_classify(err);
 		if (fresh > 0 || (class != CM_STORE_BADCRED && class != CM_STORE_EXPIRED))
@@ -151,7 +151,7 @@ static void back_off(struct cm_records *rs, struct cm_record *r, enum cm_store_c
 
 /* Lets the pages give their bytes and takes them to the server. */
 static enum cm_store_class store(struct cm_records *rs, const struct cm_record_view *r, bool broken, bool sync,
-				 struct cm_plan *plan, bool *foreign, struct rx_error *error)
+				 struct cm_plan *plan, struct rx_error *error)
 {
 	int rc = rs->ops->prepare(rs->space, r, broken, plan);
 
@@ -163,7 +163,7 @@ static enum cm_store_class store(struct cm_records *rs, const struct cm_record_v
 		rx_error_errno(error, EAGAIN, "the file is being truncated; the change stays in the cache");
 		return CM_STORE_BUSY;
 	}
-	return plan->nruns > 0 ? attempt(rs, r->token, plan, sync, foreign, error) : CM_STORE_OK;
+	return plan->nruns > 0 ? attempt(rs, r->token, plan, sync, error) : CM_STORE_OK;
 }
 
 /* Lock held. The record ends, or goes back to wait. True: its owner does not know yet
@@ -197,16 +197,18 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 	struct cm_plan plan = { 0 };
 	enum cm_store_class class;
 	enum cm_verdict verdict;
-	bool foreign = false, broken, tell_expired;
+	bool broken, tell_expired;
+	uint64_t version;
 
 	assert(!rs->writing && rs->ops);
 	cm_record_set_state(r, CM_RECORD_WRITING);
 	rs->writing = r;
 	broken = r->inval_gen != cm_inval_gen(rs->vnode);
+	version = r->version;
 	cm_record_view(r, &view);
 	rx_mutex_unlock(&rs->lock);
 
-	class = store(rs, &view, broken, sync, &plan, &foreign, &error);
+	class = store(rs, &view, broken, sync, &plan, &error);
 
 	rx_mutex_lock(&rs->lock);
 	verdict = verdict_of(r, class, rx_now_us(rs->lock.env));
@@ -228,7 +230,7 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 		emit(rs, &view, CM_EVENT_KILLED, &error, &plan);
 	else if (tell_expired)
 		emit(rs, &view, CM_EVENT_EXPIRED, &error, NULL);
-	else if (foreign && verdict == CM_VERDICT_STORED)
+	else if (verdict == CM_VERDICT_STORED && plan.nruns > 0 && cm_has_moved(rs->vnode, version))
 		emit(rs, &view, CM_EVENT_OVERWROTE, NULL, NULL);
 	free(plan.runs);
 	free(plan.buffer);

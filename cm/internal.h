@@ -227,23 +227,24 @@ struct cm_vnode {
 	struct cm_fid fid;        /* [const] */
 
 	struct rx_mutex lock;
-	struct rx_cond cond;       /* [v] mutating went */
-	bool mutating;             /* [v] */
-	bool known;                /* [v] attr holds a server's word */
-	bool gone;                 /* [v] VNOVNODE */
-	bool unproven;             /* [v] a store failed half way: version and data are not known */
-	struct cm_promise promise; /* [v] */
-	struct cm_attr attr;       /* [v] .size is the local one */
-	uint64_t applied_us;       /* [v] when the newest applied reply was asked for */
-	uint64_t arrived_us;       /* [v] when it came */
-	uint64_t proven_from;      /* [v] data version since which every change was ours */
-	uint64_t floor, floor_us;  /* [v] local end of file beyond the server's; since when */
-	_Atomic uint64_t gen_now;  /* promise.cb_gen, for those who hold another vnode's lock */
-	_Atomic uint64_t ends_us;  /* promise.until_us if held, else UINT64_MAX */
-	struct cm_vnode *parent;   /* [v] whose ACL rules a file; a reference; NULL: not known */
-	struct cm_right *rights;   /* [v] */
-	struct cm_blob *blob;      /* [v] */
-	char *text;                /* [v] a symlink's; never changes */
+	struct rx_cond cond;          /* [v] mutating went */
+	bool mutating;                /* [v] */
+	bool known;                   /* [v] attr holds a server's word */
+	bool gone;                    /* [v] VNOVNODE */
+	bool unproven;                /* [v] a store failed half way: version and data are not known */
+	struct cm_promise promise;    /* [v] */
+	struct cm_attr attr;          /* [v] .size is the local one */
+	uint64_t applied_us;          /* [v] when the newest applied reply was asked for */
+	uint64_t arrived_us;          /* [v] when it came */
+	uint64_t proven_from;         /* [v] data version since which every change was ours */
+	uint64_t floor, floor_us;     /* [v] local end of file beyond the server's; since when */
+	_Atomic uint64_t gen_now;     /* promise.cb_gen, for those who hold another vnode's lock */
+	_Atomic uint64_t version_now; /* attr.data_version, likewise */
+	_Atomic uint64_t ends_us;     /* promise.until_us if held, else UINT64_MAX */
+	struct cm_vnode *parent;      /* [v] whose ACL rules a file; a reference; NULL: not known */
+	struct cm_right *rights;      /* [v] */
+	struct cm_blob *blob;         /* [v] */
+	char *text;                   /* [v] a symlink's; never changes */
 	struct cm_records records;
 };
 
@@ -284,9 +285,9 @@ struct cm_reply {
 	bool keep_rights; /* CallerAccess of this reply is not the caller's (Link, Symlink) */
 };
 void cm_vnode_note(struct cm_vnode *v, struct cm_server *s, struct cm_noted *q);
-/* 0; -1 with EIO when the reply is nonsense. *foreign: somebody else changed it too. */
+/* 0; -1 with EIO when the reply is nonsense. */
 int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted *q, const struct cm_reply *r,
-		   bool *foreign, struct rx_error *err);
+		   struct rx_error *err);
 void cm_vnode_gone(struct cm_vnode *v, const struct rx_error *why);
 void cm_vnode_distrust(struct cm_vnode *v);
 /* Both sizes are this now. */

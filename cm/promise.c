@@ -74,6 +74,11 @@ enum cm_order cm_version_order(uint64_t known, uint64_t reply)
 	return reply > known ? CM_ORDER_NEWER : CM_ORDER_OLDER;
 }
 
+bool cm_version_is_under_way(uint64_t before, uint64_t after, bool promise_held, bool mutating)
+{
+	return promise_held && mutating && cm_version_is_ours(before, after, 1);
+}
+
 bool cm_version_is_ours(uint64_t before, uint64_t after, uint64_t own_changes)
 {
 	uint64_t want = before + own_changes;

@@ -59,6 +59,11 @@ enum cm_order cm_version_order(uint64_t known, uint64_t reply);
 /* Seconds of a promise that we use: life less max(15 s, life / 20). */
 uint64_t cm_promise_usable_us(uint32_t expiration_s);
 
+/* Of a status that was read: true when the version moved by a change of our own whose
+ * reply is still on its way. Servers break a promise before they let anybody else change
+ * the file, so while ours is held nobody has. */
+bool cm_version_is_under_way(uint64_t before, uint64_t after, bool promise_held, bool mutating);
+
 /* Of an own mutation: true when `after` is what our own change alone makes of `before`. */
 bool cm_version_is_ours(uint64_t before, uint64_t after, uint64_t own_changes);
 

@@ -142,6 +142,8 @@ static bool coalesce(struct cm_records *rs, struct cm_record *r)
 	r->mapped |= next->mapped;
 	r->seq = r->seq < next->seq ? r->seq : next->seq;
 	r->dirtied_us = r->dirtied_us < next->dirtied_us ? r->dirtied_us : next->dirtied_us;
+	r->inval_gen = r->inval_gen < next->inval_gen ? r->inval_gen : next->inval_gen;
+	r->version = r->version < next->version ? r->version : next->version;
 	unlink_record(rs, next);
 	cm_token_put(next->token);
 	free(next);
@@ -184,6 +186,7 @@ static struct cm_record *create(struct cm_records *rs, struct cm_token *t, uint6
 	r->mapped = mapped;
 	r->dirtied_us = rx_now_us(rs->lock.env);
 	r->inval_gen = cm_inval_gen(rs->vnode);
+	r->version = cm_data_version(rs->vnode);
 	cm_record_set_state(r, CM_RECORD_PENDING);
 	while (*p && (*p)->first < index)
 		p = &(*p)->next;

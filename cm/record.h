@@ -23,6 +23,7 @@ struct cm_record {
 	uint64_t not_before_us; /* back-off: no attempt by the flusher earlier */
 	uint64_t dirtied_us;    /* oldest grant */
 	uint64_t inval_gen;     /* of the vnode when the record was made */
+	uint64_t version;       /* the file's data version then, as last heard */
 	struct rx_error error;  /* of the last failed attempt */
 	bool wanted;            /* another token wants its page: back to CONFLICTING, not PENDING */
 	bool told_expired;      /* its owner knows that it waits for a ticket */
@@ -100,10 +101,8 @@ enum cm_store_class cm_store_classify(const struct rx_error *e);
 struct cm_records *cm_vnode_records(struct cm_vnode *v);
 /* Stores the runs in ascending order, one StoreData64 each, under t, serialised per
  * vnode by the caller. FileLength = max(server's length, end of the run, cm_size). mtime
- * = now. Updates status and data version; *foreign: the version moved by more than one
- * a run, so somebody else wrote. */
-int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, bool *foreign,
-		  struct rx_error *err);
+ * = now. Updates status and data version. */
+int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, struct rx_error *err);
 /* Runs fn(arg) on a worker thread soon. */
 void cm_work(struct cm *cm, void (*fn)(void *), void *arg);
 /* Has cm_records_age called for this vnode at `when_us` at the latest. */

@@ -79,7 +79,7 @@ static void take_status(struct cm_vnode *v, const struct afs_fetch_status *st)
 
 	a->type = type_of(st);
 	a->server_size = afs_status_length(st);
-	a->data_version = afs_status_version(st);
+	a->data_version = v->version_now = afs_status_version(st);
 	a->mode = st->mode & 07777;
 	a->owner = (uint32_t)st->owner;
 	a->group = (uint32_t)st->group;
@@ -159,14 +159,13 @@ static bool is_sane(const struct cm_vnode *v, const struct afs_fetch_status *st)
 }
 
 int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted *q, const struct cm_reply *r,
-		   bool *foreign, struct rx_error *err)
+		   struct rx_error *err)
 {
-	uint64_t version = afs_status_version(r->status), before;
+	uint64_t version = afs_status_version(r->status), before, got_us;
 	bool stale, others = false;
+	uint32_t rights;
 	char buf[384];
 
-	if (foreign)
-		*foreign = false;
 	if (!is_sane(v, r->status))
 		return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO, "%s: the server sent a status that makes no sense",
 				    cm_vnode_text(v, buf));
@@ -180,6 +179,9 @@ int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted
 		if (!v->known || v->unproven)
 			v->proven_from = version;
 		else if (r->kind == CM_REPLY_MUTATION && cm_version_is_ours(before, version, r->own_changes))
+			;
+		else if (r->kind == CM_REPLY_READ &&
+			 cm_version_is_under_way(before, version, cm_vnode_good(v), v->mutating))
 			;
 		else if (version != before) {
 			others = r->kind == CM_REPLY_MUTATION;
@@ -203,14 +205,13 @@ int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted
 			if (cm_promise_install(&v->promise, q, &facts))
 				v->ends_us = v->promise.until_us;
 		}
-		if (t && !r->keep_rights)
-			take_rights(v, t, q, r);
 	}
+	/* What an overtaken reply says of its caller's rights is true all the same. */
+	if (t && !r->keep_rights && !(stale && cm_rights_cached(v, t, &rights, &got_us)))
+		take_rights(v, t, q, r);
 	rx_mutex_unlock(&v->lock);
 	if (others)
 		cm_vnode_break(v);
-	if (foreign)
-		*foreign = others;
 	return 0;
 }
 
@@ -248,7 +249,7 @@ int cm_vnode_fetch_status(struct cm_vnode *v, struct cm_token *t, struct rx_erro
 	if (cm_op_end(&op, err))
 		return cm_advise(v, t, v->fid.vnode % 2 ? CM_RIGHT_LOOKUP : CM_RIGHT_READ, err);
 	r.server = op.server;
-	return cm_vnode_apply(v, t, &q, &r, NULL, err);
+	return cm_vnode_apply(v, t, &q, &r, err);
 }
 
 int cm_getattr(struct cm_vnode *v, struct cm_token *t, struct cm_attr *out, struct rx_error *err)
@@ -272,10 +273,26 @@ int cm_getattr(struct cm_vnode *v, struct cm_token *t, struct cm_attr *out, stru
 	return 0;
 }
 
-/* Whether somebody else's store lies between `version` and now. */
+/* With [v] held. */
 static bool content_moved(const struct cm_vnode *v, uint64_t version)
 {
 	return version != v->attr.data_version && (version < v->proven_from || version > v->attr.data_version);
+}
+
+bool cm_has_moved(const struct cm_vnode *cv, uint64_t version)
+{
+	struct cm_vnode *v = (struct cm_vnode *)cv;
+	bool moved;
+
+	rx_mutex_lock(&v->lock);
+	moved = content_moved(v, version);
+	rx_mutex_unlock(&v->lock);
+	return moved;
+}
+
+uint64_t cm_data_version(const struct cm_vnode *v)
+{
+	return v->version_now;
 }
 
 bool cm_is_current(const struct cm_vnode *cv, uint64_t version)
@@ -289,19 +306,12 @@ bool cm_is_current(const struct cm_vnode *cv, uint64_t version)
 	return current;
 }
 
-int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, uint64_t *version, bool *changed,
-		struct rx_error *err)
+int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t *version, struct rx_error *err)
 {
-	bool good;
-
-	rx_mutex_lock(&v->lock);
-	good = cm_vnode_good(v);
-	rx_mutex_unlock(&v->lock);
-	if (!good && cm_vnode_fetch_status(v, t, err))
+	if (!cm_is_valid(v) && cm_vnode_fetch_status(v, t, err))
 		return -1;
 	rx_mutex_lock(&v->lock);
 	*version = v->attr.data_version;
-	*changed = content_moved(v, known_version);
 	rx_mutex_unlock(&v->lock);
 	return 0;
 }
@@ -325,7 +335,7 @@ static void apply_bulk(struct cm_vnode **vs, struct cm_noted *qs, size_t n, stru
 		/* What was not asked for by name must not disturb a change under way. */
 		if (st->error_code != 0 || busy)
 			continue;
-		(void)cm_vnode_apply(vs[i], t, &qs[i], &r, NULL, NULL);
+		(void)cm_vnode_apply(vs[i], t, &qs[i], &r, NULL);
 	}
 }
 

@@ -36,9 +36,19 @@ static void worker_main(void *arg)
 
 struct cm *fake_new(void)
 {
+	return fake_new_in(rx_env_posix());
+}
+
+void fake_set_hooks(struct cm *cm, const struct fake_hooks *hooks)
+{
+	cm->hooks = *hooks;
+}
+
+struct cm *fake_new_in(struct rx_env *env)
+{
 	struct cm *cm = calloc(1, sizeof(*cm));
 
-	cm->env = rx_env_posix();
+	cm->env = env;
 	cm->log = calloc(LOG_MAX, sizeof(*cm->log));
 	cm->jobs_tail = &cm->jobs;
 	rx_mutex_init(&cm->lock, cm->env, RX_RANK_CM, "fake");
@@ -189,7 +199,7 @@ struct cm_vnode *fake_vnode(struct cm *cm, uint64_t len)
 	v->refs = 1;
 	v->content = calloc(1, CONTENT_MAX);
 	v->server_size = v->size = len;
-	v->server_version = v->known_version = 7;
+	v->server_version = v->known_version = v->proven_from = 7;
 	v->valid = true;
 	for (uint64_t i = 0; i < len; i++)
 		v->content[i] = fake_byte(i);
@@ -257,9 +267,25 @@ bool cm_is_valid(const struct cm_vnode *v)
 	return __atomic_load_n(&v->valid, __ATOMIC_ACQUIRE);
 }
 
+uint64_t cm_data_version(const struct cm_vnode *v)
+{
+	return __atomic_load_n(&v->known_version, __ATOMIC_ACQUIRE);
+}
+
+bool cm_has_moved(const struct cm_vnode *cv, uint64_t version)
+{
+	struct cm_vnode *v = (struct cm_vnode *)cv;
+	bool moved;
+
+	rx_mutex_lock(&v->cm->lock);
+	moved = version != v->known_version && (version < v->proven_from || version > v->known_version);
+	rx_mutex_unlock(&v->cm->lock);
+	return moved;
+}
+
 bool cm_is_current(const struct cm_vnode *v, uint64_t version)
 {
-	return cm_is_valid(v) && version >= __atomic_load_n(&v->foreign_from, __ATOMIC_ACQUIRE);
+	return cm_is_valid(v) && !cm_has_moved(v, version);
 }
 
 uint64_t cm_size(const struct cm_vnode *v)

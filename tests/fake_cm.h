@@ -25,6 +25,15 @@ struct fake_event {
 };
 
 struct cm *fake_new(void);
+struct cm *fake_new_in(struct rx_env *env);
+/* What the network does before and after each RPC (nothing at first), and who looks at
+ * each store that the server is about to carry out, with the server's lock held. */
+struct fake_hooks {
+	void (*travel)(void *arg);
+	void (*store)(void *arg, const struct cm_token *t, uint64_t off, const void *bytes, size_t len);
+	void *arg;
+};
+void fake_set_hooks(struct cm *cm, const struct fake_hooks *hooks);
 void fake_free(struct cm *cm); /* everything put */
 
 struct cm_token *fake_token(struct cm *cm, const char *name); /* may read and write */
@@ -43,6 +52,9 @@ void fake_refuse_randomly(struct cm *cm, unsigned percent);
 void fake_block(struct cm *cm, enum fake_rpc_kind kind, struct cm_token *t);
 void fake_wait_blocked(struct cm *cm, enum fake_rpc_kind kind, unsigned n);
 void fake_release(struct cm *cm, enum fake_rpc_kind kind);
+/* As a server does it: promises are broken first, and nobody gets at the file until the
+ * write is done. */
+void fake_third_party(struct cm_vnode *v, uint64_t off, const void *buf, size_t len);
 /* A third party's write, and a callback break. */
 void fake_server_write(struct cm_vnode *v, uint64_t off, const void *buf, size_t len);
 void fake_break(struct cm_vnode *v);

@@ -42,6 +42,7 @@ struct cm {
 	unsigned vnodes;
 	unsigned refuse_percent; /* of StoreData calls, with EACCES */
 	unsigned random;
+	struct fake_hooks hooks;
 };
 
 struct cm_token {
@@ -59,8 +60,10 @@ struct cm_vnode {
 	uint8_t *content;
 	uint64_t server_size, server_version;
 	uint64_t size, known_version, inval_gen;
-	uint64_t foreign_from; /* the version of the last store that was not ours */
+	uint64_t proven_from; /* data version since which every change was ours, as far as the client knows */
 	bool valid;
+	bool storing; /* a change of ours is under way */
+	bool locked;  /* at the server: every other call waits */
 };
 
 #endif

@@ -4,12 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cm/promise.h"
 #include "tests/fake_cm_internal.h"
+
+/* cm->lock held on entry and exit, but not between if there are hooks: a request or a
+ * reply takes its time. */
+static void travel(struct cm *cm)
+{
+	if (!cm->hooks.travel)
+		return;
+	rx_mutex_unlock(&cm->lock);
+	cm->hooks.travel(cm->hooks.arg);
+	rx_mutex_lock(&cm->lock);
+}
 
 /* cm->lock held on entry and exit. Stops at a blocking point; returns a scripted refusal
  * or what the rights say. */
-static int32_t serve(struct cm *cm, enum fake_rpc_kind kind, struct cm_token *t)
+static int32_t serve(struct cm_vnode *v, enum fake_rpc_kind kind, struct cm_token *t)
 {
+	struct cm *cm = v->cm;
+
 	rx_cond_broadcast(&cm->moved);
 	while (cm->blocking[kind] && (!cm->block_token[kind] || cm->block_token[kind] == t)) {
 		cm->blocked[kind]++;
@@ -17,6 +31,8 @@ static int32_t serve(struct cm *cm, enum fake_rpc_kind kind, struct cm_token *t)
 		rx_cond_wait(&cm->moved, &cm->lock, UINT64_MAX);
 		cm->blocked[kind]--;
 	}
+	while (v->locked)
+		rx_cond_wait(&cm->moved, &cm->lock, UINT64_MAX);
 	for (struct rule *r = cm->rules; r < cm->rules + RULES_MAX; r++) {
 		if (r->times == 0 || r->kind != kind || (r->token && r->token != t))
 			continue;
@@ -50,32 +66,81 @@ static int answer(struct cm *cm, struct fake_rpc rpc, const void *bytes, struct 
 			    : rx_error_abort(err, RX_ORIGIN_AFS, rpc.code);
 }
 
-static void status(struct cm_vnode *v, struct cm_token *t)
+/* What a reply says of the file, as it left the server. */
+struct reply {
+	uint64_t version, size;
+	unsigned rights;
+	uint64_t noted; /* the client's generation when it asked */
+};
+
+static void note_reply(const struct cm_vnode *v, const struct cm_token *t, struct reply *r)
 {
-	t->cached = t->rights | CM_RIGHT_LOOKUP;
-	v->known_version = v->server_version;
-	__atomic_store_n(&v->valid, true, __ATOMIC_RELEASE);
+	r->version = v->server_version;
+	r->size = v->server_size;
+	r->rights = t->rights;
+}
+
+/* cm->lock held. The client hears of it, by the rules of cm/status.c. */
+static void apply_read(struct cm_vnode *v, struct cm_token *t, const struct reply *r)
+{
+	t->cached = r->rights | CM_RIGHT_LOOKUP;
+	if (r->version < v->known_version)
+		return;
+	if (r->version > v->known_version) {
+		if (!cm_version_is_under_way(v->known_version, r->version, v->valid, v->storing))
+			v->proven_from = r->version;
+		/* Local growth that is not stored yet is not news. */
+		__atomic_store_n(&v->size, r->size, __ATOMIC_RELEASE);
+	}
+	v->known_version = r->version;
+	if (r->noted == v->inval_gen)
+		__atomic_store_n(&v->valid, true, __ATOMIC_RELEASE);
+}
+
+/* Changes of one file go one after the other. */
+static void change_begin(struct cm_vnode *v)
+{
+	while (v->storing)
+		rx_cond_wait(&v->cm->moved, &v->cm->lock, UINT64_MAX);
+	v->storing = true;
+}
+
+static void change_end(struct cm_vnode *v)
+{
+	v->storing = false;
+	rx_cond_broadcast(&v->cm->moved);
+}
+
+/* True: somebody else has changed it, too. */
+static bool apply_change(struct cm_vnode *v, uint64_t version)
+{
+	bool foreign = version > v->known_version && !cm_version_is_ours(v->known_version, version, 1);
+
+	if (foreign)
+		v->proven_from = version;
+	if (version > v->known_version)
+		v->known_version = version;
+	return foreign;
 }
 
 static int fetch_status(struct cm_vnode *v, struct cm_token *t, struct rx_error *err)
 {
 	struct cm *cm = v->cm;
 	struct fake_rpc rpc = { .kind = FAKE_STATUS, .token = t };
+	struct reply reply = { .noted = v->inval_gen };
 	int rc;
 
-	rpc.code = serve(cm, FAKE_STATUS, t);
+	travel(cm);
+	rpc.code = serve(v, FAKE_STATUS, t);
+	note_reply(v, t, &reply);
 	rc = answer(cm, rpc, NULL, err);
-	if (rc == 0) {
-		/* Local growth that is not stored yet is not news. */
-		if (v->server_version != v->known_version)
-			__atomic_store_n(&v->size, v->server_size, __ATOMIC_RELEASE);
-		status(v, t);
-	}
+	travel(cm);
+	if (rc == 0)
+		apply_read(v, t, &reply);
 	return rc;
 }
 
-int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, uint64_t *version, bool *changed,
-		struct rx_error *err)
+int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t *version, struct rx_error *err)
 {
 	int rc = 0;
 
@@ -83,7 +148,6 @@ int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t known_version, 
 	if (!v->valid)
 		rc = fetch_status(v, t, err);
 	*version = v->known_version;
-	*changed = rc == 0 && v->known_version != known_version;
 	rx_mutex_unlock(&v->cm->lock);
 	return rc;
 }
@@ -122,63 +186,74 @@ int cm_fetch(struct cm_vnode *v, struct cm_token *t, uint64_t off, void *buf, si
 	     uint64_t *version, struct rx_error *err)
 {
 	struct cm *cm = v->cm;
-	struct fake_rpc rpc = { .kind = FAKE_FETCH, .token = t, .off = off };
+	struct fake_rpc rpc = { .kind = FAKE_FETCH, .token = t, .off = off, .len = len };
+	struct reply reply;
 	int rc;
 
 	rx_mutex_lock(&cm->lock);
-	rpc.code = serve(cm, FAKE_FETCH, t);
+	reply.noted = v->inval_gen;
+	travel(cm);
+	rpc.code = serve(v, FAKE_FETCH, t);
+	note_reply(v, t, &reply);
 	*got = 0;
 	if (rpc.code == 0 && off < v->server_size)
 		*got = v->server_size - off < len ? (size_t)(v->server_size - off) : len;
-	rpc.len = len;
 	memcpy(buf, v->content + off, *got);
-	*version = v->server_version;
+	*version = reply.version;
 	rc = answer(cm, rpc, NULL, err);
+	travel(cm);
 	if (rc == 0)
-		status(v, t);
+		apply_read(v, t, &reply);
 	rx_mutex_unlock(&cm->lock);
 	return rc;
 }
 
-static int store(struct cm_vnode *v, struct cm_token *t, const struct cm_run *run, bool *foreign, struct rx_error *err)
+/* At the server. */
+static void carry_out(struct cm_vnode *v, const struct cm_run *run, uint64_t file_length)
+{
+	memcpy(v->content + run->off, run->bytes, run->len);
+	if (v->server_size < file_length)
+		v->server_size = file_length;
+	v->server_version++;
+}
+
+static int store(struct cm_vnode *v, struct cm_token *t, const struct cm_run *run, struct rx_error *err)
 {
 	struct cm *cm = v->cm;
 	struct fake_rpc rpc = { .kind = FAKE_STORE, .token = t, .off = run->off, .len = run->len };
-	uint64_t end = run->off + run->len;
+	uint64_t end = run->off + run->len, version;
+	bool foreign;
 	int rc;
 
 	rx_mutex_lock(&cm->lock);
+	change_begin(v);
 	rpc.file_length = v->server_size > end ? v->server_size : end;
 	if (rpc.file_length < v->size)
 		rpc.file_length = v->size;
-	rpc.code = serve(cm, FAKE_STORE, t);
+	travel(cm);
+	rpc.code = serve(v, FAKE_STORE, t);
+	if (rpc.code == 0 && cm->hooks.store)
+		cm->hooks.store(cm->hooks.arg, t, run->off, run->bytes, run->len);
 	rc = answer(cm, rpc, run->bytes, err);
-	if (rc == 0) {
-		memcpy(v->content + run->off, run->bytes, run->len);
-		if (v->server_size < rpc.file_length)
-			v->server_size = rpc.file_length;
-		v->server_version++;
-		*foreign |= v->known_version + 1 != v->server_version;
-		if (v->known_version + 1 == v->server_version)
-			v->known_version = v->server_version;
-		else
-			__atomic_store_n(&v->valid, false, __ATOMIC_RELEASE);
-	}
+	if (rc == 0)
+		carry_out(v, run, rpc.file_length);
+	version = v->server_version;
+	travel(cm);
+	foreign = rc == 0 && apply_change(v, version);
+	change_end(v);
 	rx_mutex_unlock(&cm->lock);
+	if (foreign)
+		fake_break(v);
 	return rc;
 }
 
-int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, bool *foreign,
-		  struct rx_error *err)
+int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, struct rx_error *err)
 {
 	int rc = 0;
 
 	(void)sync;
-	*foreign = false;
 	for (size_t i = 0; i < plan->nruns && rc == 0; i++)
-		rc = store(v, t, &plan->runs[i], foreign, err);
-	if (*foreign)
-		fake_break(v);
+		rc = store(v, t, &plan->runs[i], err);
 	return rc;
 }
 
@@ -186,19 +261,31 @@ int cm_truncate(struct cm_vnode *v, struct cm_token *t, uint64_t size, struct rx
 {
 	struct cm *cm = v->cm;
 	struct fake_rpc rpc = { .kind = FAKE_TRUNCATE, .token = t, .off = size, .file_length = size };
+	bool foreign = false;
+	uint64_t version;
 	int rc;
 
 	rx_mutex_lock(&cm->lock);
-	rpc.code = serve(cm, FAKE_TRUNCATE, t);
+	change_begin(v);
+	travel(cm);
+	rpc.code = serve(v, FAKE_TRUNCATE, t);
 	rc = answer(cm, rpc, NULL, err);
 	if (rc == 0) {
 		if (size < v->server_size)
 			memset(v->content + size, 0, (size_t)(v->server_size - size));
 		v->server_size = size;
-		v->known_version = ++v->server_version;
+		v->server_version++;
+	}
+	version = v->server_version;
+	travel(cm);
+	if (rc == 0) {
+		foreign = apply_change(v, version);
 		__atomic_store_n(&v->size, size, __ATOMIC_RELEASE);
 	}
+	change_end(v);
 	rx_mutex_unlock(&cm->lock);
+	if (foreign)
+		fake_break(v);
 	return rc;
 }
 
@@ -253,7 +340,7 @@ void fake_server_write(struct cm_vnode *v, uint64_t off, const void *buf, size_t
 	memcpy(v->content + off, buf, len);
 	if (off + len > v->server_size)
 		v->server_size = off + len;
-	__atomic_store_n(&v->foreign_from, ++v->server_version, __ATOMIC_RELEASE);
+	v->server_version++;
 	rx_mutex_unlock(&v->cm->lock);
 }
 
@@ -264,6 +351,21 @@ void fake_break(struct cm_vnode *v)
 	__atomic_add_fetch(&v->inval_gen, 1, __ATOMIC_ACQ_REL);
 	rx_mutex_unlock(&v->cm->lock);
 	cm_records_notify_invalidate(&v->records);
+}
+
+void fake_third_party(struct cm_vnode *v, uint64_t off, const void *buf, size_t len)
+{
+	rx_mutex_lock(&v->cm->lock);
+	while (v->locked)
+		rx_cond_wait(&v->cm->moved, &v->cm->lock, UINT64_MAX);
+	v->locked = true;
+	rx_mutex_unlock(&v->cm->lock);
+	fake_break(v);
+	fake_server_write(v, off, buf, len);
+	rx_mutex_lock(&v->cm->lock);
+	v->locked = false;
+	rx_cond_broadcast(&v->cm->moved);
+	rx_mutex_unlock(&v->cm->lock);
 }
 
 void fake_server_read(struct cm_vnode *v, uint64_t off, void *buf, size_t len)

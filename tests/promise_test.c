@@ -94,6 +94,16 @@ static void test_6_7_own_store(void)
 	CU_ASSERT_FALSE(cm_version_is_ours(100, 0, 1));
 }
 
+static void test_under_way(void)
+{
+	CU_ASSERT(cm_version_is_under_way(7, 8, true, true));
+	/* The promise went: it may be anybody's. Ours would move it by one. */
+	CU_ASSERT_FALSE(cm_version_is_under_way(7, 8, false, true));
+	CU_ASSERT_FALSE(cm_version_is_under_way(7, 8, true, false));
+	CU_ASSERT_FALSE(cm_version_is_under_way(7, 9, true, true));
+	CU_ASSERT_FALSE(cm_version_is_under_way(7, 7, true, true));
+}
+
 static void test_10_reset(void)
 {
 	struct side s = { 0 };
@@ -180,6 +190,7 @@ static void test_versions(void)
 UNIT_MAIN("promise", { "1 normal", test_1_normal },
 	  { "2, 3, CM-21, CM-22, RPC-37 break before reply", test_2_3_break_before_reply },
 	  { "5, CM-23 replies overtake", test_5_replies_overtake }, { "6, 7 own store", test_6_7_own_store },
+	  { "a status shows our own store before its reply does", test_under_way },
 	  { "10, CM-24 reset between q and r", test_10_reset },
 	  { "11, CM-26 volume break between q and r", test_11_volume_break },
 	  { "another server answers", test_other_server }, { "CM-27, RPC-36 time", test_time },

@@ -171,10 +171,27 @@ VFS_TEST(truncate_cuts_record)
 	world_free(&w);
 }
 
+VFS_TEST(truncate_ends_record_in_page)
+{
+	struct world w;
+
+	if (!world_new(&w, mode, 2 * PAGE))
+		return;
+	CU_ASSERT_EQUAL(vfs_pwrite(w.a.file, "yy", 2, PAGE + 500, NULL), 2);
+	CU_ASSERT_EQUAL(vfs_truncate(w.a.file, PAGE + 100, NULL), 0);
+	CHECK_PAGE(&w, 1, .u = true, .bound = NULL, .maps = "...");
+	fake_server_write(w.vnode, PAGE, "n", 1);
+	fake_break(w.vnode);
+	world_map(&w, &w.r, PROT_READ, 2 * PAGE);
+	CU_ASSERT_EQUAL(load(w.r.map + PAGE), 'n');
+	world_free(&w);
+}
+
 UNIT_MAIN("vfs end of file", VFS_BOTH(50, beyond_eof, "a load beyond the end: SIGBUS BUS_ADRERR, no RPC"),
 	  VFS_BOTH(51, tail_not_stored, "what a mapping writes beyond the end in the last page is never stored"),
 	  VFS_BOTH(52, tail_then_extend, "the scribbled tail reads as zeros once write() extends the file"),
 	  VFS_BOTH(53, truncate_vs_grant, "the file is cut while a store waits for its page: SIGBUS, nothing stored"),
 	  VFS_BOTH(54, truncate_vs_writeback, "a truncation waits for what is in flight"),
 	  VFS_BOTH(55, truncate_refused, "a refused truncation changes nothing here"),
-	  VFS_BOTH(56, truncate_cuts_record, "a truncation in the middle of a record shrinks it"))
+	  VFS_BOTH(56, truncate_cuts_record, "a truncation in the middle of a record shrinks it"),
+	  VFS_BOTH(56b, truncate_ends_record_in_page, "a record wholly beyond the new end goes, its page is clean"))

@@ -138,9 +138,8 @@ static void fetch_again(struct transfer *t, struct get *g)
 
 	for (int i = 0; i < TRIES && rc == 1; i++) {
 		uint64_t version;
-		bool changed;
 
-		if (cm_validate(g->v, g->cli->token, 0, &version, &changed, &err) ||
+		if (cm_validate(g->v, g->cli->token, &version, &err) ||
 		    cm_getattr(g->v, g->cli->token, &g->attr, &err)) {
 			cli_error(g->cli, g->path, &err);
 			rc = -1;

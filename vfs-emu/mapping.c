@@ -267,14 +267,18 @@ static void detach(struct vfs_mapping *m)
 	m->nbad = 0;
 }
 
-/* mappings_lock held. Takes [addr, end) away from the first mapping there. Returns it
+/* mappings_lock held. Takes [addr, end) away from the first mapping there that is no
+ * younger than `youngest`: the range may have been given to others meanwhile. Returns it
  * with a reference, or NULL when there is none; [*from, *to) are the file's bytes. */
-static struct vfs_mapping *unmap_one(struct vfs *vfs, uintptr_t addr, uintptr_t end, uint64_t *from, uint64_t *to)
+static struct vfs_mapping *unmap_one(struct vfs *vfs, uintptr_t addr, uintptr_t end, uint64_t youngest, uint64_t *from,
+				     uint64_t *to)
 {
 	struct vfs_mapping *m;
 	size_t i = position(vfs, addr);
 	uintptr_t low, high;
 
+	while (i < vfs->nmappings && vfs->mappings[i]->id > youngest)
+		i++;
 	if (i == vfs->nmappings || vfs->mappings[i]->addr >= end)
 		return NULL;
 	m = vfs->mappings[i];
@@ -303,18 +307,19 @@ int vfs_munmap(struct vfs *vfs, void *addr, size_t len, struct rx_error *err)
 {
 	uintptr_t start = (uintptr_t)addr, end = start + (len + CM_PAGE - 1) / CM_PAGE * CM_PAGE;
 	struct vfs_mapping *m;
-	uint64_t from, to;
+	uint64_t from, to, youngest;
 	bool fits;
 
 	rx_mutex_lock(&vfs->mappings_lock);
 	fits = len > 0 && start % CM_PAGE == 0 && only_ends(vfs, start, end);
+	youngest = vfs->mapping_id;
 	rx_mutex_unlock(&vfs->mappings_lock);
 	if (!fits)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL,
 				    "cannot unmap: neither a whole mapping of this client nor a part at an end of one");
 	for (;;) {
 		rx_mutex_lock(&vfs->mappings_lock);
-		m = unmap_one(vfs, start, end, &from, &to);
+		m = unmap_one(vfs, start, end, youngest, &from, &to);
 		rx_mutex_unlock(&vfs->mappings_lock);
 		if (!m)
 			break;

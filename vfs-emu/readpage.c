@@ -87,6 +87,8 @@ static int fill_pages(struct space *sp, const struct read_run *run, const uint8_
 
 		space_lock(sp);
 		stop = stop || overtaken(sp, run);
+		/* Overtaken by newer content that did not break a promise of ours: none was held. */
+		stop = stop || cm_has_moved(sp->vnode, version);
 		if (!stop && done == 0)
 			stale = space_adopt_version(sp, version);
 		if (!stop && insert(sp, at, n, bytes + done * CM_PAGE) != 0) {

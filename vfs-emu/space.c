@@ -198,16 +198,11 @@ bool space_is_valid(const struct space *sp, uint64_t validated_gen)
 
 int space_validate(struct space *sp, struct cm_token *t, uint64_t *validated_gen, struct rx_error *err)
 {
-	uint64_t gen = cm_inval_gen(sp->vnode), version = 0, known;
-	bool changed = false, dirty = false;
-	int rc;
+	uint64_t gen = cm_inval_gen(sp->vnode), version = 0;
+	bool dirty;
 
-	rx_mutex_lock(&sp->lock);
-	known = sp->has_version ? sp->version : 0;
-	rx_mutex_unlock(&sp->lock);
-	rc = cm_validate(sp->vnode, t, known, &version, &changed, err);
-	if (rc != 0)
-		return rc;
+	if (cm_validate(sp->vnode, t, &version, err) != 0)
+		return -1;
 	space_lock(sp);
 	dirty = space_adopt_version(sp, version);
 	space_unlock(sp);
@@ -245,16 +240,16 @@ static void drop_clean(struct space *sp)
 
 bool space_adopt_version(struct space *sp, uint64_t version)
 {
-	bool foreign = sp->has_version && (version < sp->base || version > sp->version + sp->inflight_runs);
+	bool had = sp->has_version;
 
-	assert(sp->has_version || sp->nuptodate == 0);
-	if (sp->has_version && !foreign)
+	assert(had || sp->nuptodate == 0);
+	if (had && !cm_has_moved(sp->vnode, sp->version))
 		return false;
-	if (foreign)
+	if (had)
 		drop_clean(sp);
-	sp->base = sp->version = version;
+	sp->version = version;
 	sp->has_version = true;
-	return foreign;
+	return had;
 }
 
 static void memfd_resize(struct space *sp, uint64_t size)
@@ -285,6 +280,24 @@ static void zero_tail(struct space *sp, uint64_t from)
 		memset(page_twin(sp, page_of(from)) + from % CM_PAGE, 0, n);
 }
 
+/* The page in which the file ends now: a record that lay wholly beyond the end is gone. */
+static void release_last(struct space *sp, uint64_t index)
+{
+	struct cm_record_view view;
+	unsigned bits = page_bits(sp, index);
+
+	if (!(bits & PAGE_D) || cm_record_at(sp->vnode, index, &view))
+		return;
+	if (bits & PAGE_STALE) {
+		space_punch(sp, index, 1);
+		return;
+	}
+	if (bits & PAGE_HOT)
+		mapping_arm_all(sp, index, 1);
+	twin_drop(sp, index);
+	page_change(sp, index, 0, PAGE_D | PAGE_HOT);
+}
+
 void space_cut(struct space *sp, uint64_t n)
 {
 	uint64_t first, count, at = pages_up(n);
@@ -295,6 +308,8 @@ void space_cut(struct space *sp, uint64_t n)
 	}
 	sp->gen++;
 	sp->size = n;
+	if (n % CM_PAGE != 0)
+		release_last(sp, page_of(n));
 	zero_tail(sp, n);
 	memfd_resize(sp, pages_up(n) * CM_PAGE);
 }

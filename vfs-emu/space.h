@@ -52,13 +52,12 @@ struct space {
 	struct leaf **leaves; /* ascending */
 	size_t nleaves, leaves_cap;
 	uint64_t nuptodate;
-	/* The CLEAN pages are good for each data version from `base` to `version`: only our own
-	 * stores, which are counted, lie between. */
-	uint64_t base, version;
+	/* The CLEAN pages are the file's content at this data version, and at every later one
+	 * as long as only our own stores lie between: that is the cache manager's word. */
+	uint64_t version;
 	bool has_version;
-	unsigned inflight_runs; /* StoreData calls that may be moving the server's version now */
-	uint64_t gen;           /* moves when pages are cut off */
-	uint64_t punch_gen;     /* moves before content goes away */
+	uint64_t gen;       /* moves when pages are cut off */
+	uint64_t punch_gen; /* moves before content goes away */
 	bool truncating;
 	uint64_t bound;  /* while truncating: no grant and no page-in at or beyond */
 	bool validating; /* somebody asks the server: others wait */
@@ -105,7 +104,7 @@ const char *page_state_name(unsigned bits);
  * order, so that nobody sees a hole as zeros or stores unnoticed into its refill. */
 void space_punch(struct space *sp, uint64_t first, uint64_t n);
 /* The server says that its file has this version. Unless only our own stores lie between,
- * the pages are not that file: CLEAN ones go, dirty ones are marked, and true says that
+ * the pages are not that file (any more): CLEAN ones go, dirty ones are marked, and true says that
  * the caller must start a flush once it has let go of the locks. Both locks held. */
 bool space_adopt_version(struct space *sp, uint64_t version);
 /* Cuts everything at and beyond byte n, bound or not. Both locks held. */

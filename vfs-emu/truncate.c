@@ -67,12 +67,8 @@ int vfs_truncate(struct vfs_file *f, uint64_t size, struct rx_error *err)
 	begin(sp, size < old ? size : old);
 	cm_flush_settle(sp->vnode, 0);
 	rc = cm_truncate(sp->vnode, f->token, size, err);
-	if (rc == 0) {
+	if (rc == 0)
 		cut(sp, size);
-		rx_mutex_lock(&sp->lock);
-		sp->version++; /* a store like any other of ours */
-		rx_mutex_unlock(&sp->lock);
-	}
 	end(sp);
 	return rc;
 }

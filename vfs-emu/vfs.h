@@ -27,6 +27,7 @@
 	X(READING, CLEAN)                                                                                              \
 	X(CLEAN, DIRTY)                                                                                                \
 	X(CLEAN, EMPTY)                                                                                                \
+	X(DIRTY, CLEAN)                                                                                                \
 	X(DIRTY, WRITEBACK)                                                                                            \
 	X(DIRTY, EMPTY)                                                                                                \
 	X(WRITEBACK, DIRTY)                                                                                            \

@@ -46,9 +46,6 @@ static int prepare(void *space, const struct cm_record_view *r, bool promise_bro
 
 	rc = twin_plan(sp, r, twins, size, promise_broken, plan);
 	free(twins);
-	rx_mutex_lock(&sp->lock);
-	sp->inflight_runs = rc == 0 ? (unsigned)plan->nruns : 0;
-	rx_mutex_unlock(&sp->lock);
 	return rc;
 }
 
@@ -89,7 +86,6 @@ static void stored(struct space *sp, const struct cm_record_view *r)
 	}
 	for (at = r->first; page_next_run(sp, at, end, PAGE_STALE, PAGE_STALE, &first, &n); at = first + n)
 		space_punch(sp, first, n);
-	sp->version += sp->inflight_runs;
 	/* The promise went while the page was W, or the store itself met a stranger's. */
 	if (!cm_is_current(sp->vnode, sp->version))
 		hide(sp);
@@ -119,7 +115,6 @@ static void settle(void *space, const struct cm_record_view *r, enum cm_verdict 
 		space_punch(sp, r->first, r->last - r->first + 1);
 		break;
 	}
-	sp->inflight_runs = 0;
 	space_sync_size(sp);
 	space_unlock(sp);
 }
