@@ -142,10 +142,10 @@ static uint64_t abandon(struct cm_vnode *v)
 		cm_emit(v->cm, &ev);
 		index = view.last + 1;
 	}
-	if (bytes > 0) {
+	/* A worker may begin another one just now. */
+	do
 		cm_flush_settle(v, 0);
-		cm_record_truncate(v, 0);
-	}
+	while (!cm_record_truncate(v, 0));
 	return bytes;
 }
 

@@ -135,6 +135,9 @@ int cm_getattr(struct cm_vnode *v, struct cm_token *t, struct cm_attr *out, stru
 /* Rights of the token (cm/acl.h), from cache or server; EACCES (RX_ORIGIN_ERRNO) with a
  * sentence that names the missing right. Knows the owner-with-insert rule. */
 int cm_may_write(struct cm_vnode *v, struct cm_token *t, struct rx_error *err);
+/* What is known without asking; takes only short locks. False: not known, or not so. */
+bool cm_may_write_now(struct cm_vnode *v, struct cm_token *t);
+bool cm_may_read_now(struct cm_vnode *v, struct cm_token *t);
 int cm_may_read(struct cm_vnode *v, struct cm_token *t, struct rx_error *err);
 /* Forgets what is cached about the token's rights (after a refusal). */
 void cm_forget_rights(struct cm_vnode *v, struct cm_token *t);
@@ -278,7 +281,8 @@ struct cm_record_view {
 	enum cm_record_state state;
 	uint64_t first, last;        /* page indexes, inclusive */
 	uint32_t off_first, to_last; /* first dirty byte in `first`; after the last in `last` */
-	bool mapped;                 /* some page was granted to a mapping: bytes come from twins */
+	uint64_t end; /* after the last byte that write() gave, which makes the file that long; 0: none */
+	bool mapped;  /* some page was granted to a mapping: bytes come from twins */
 };
 
 enum cm_grant {
@@ -291,6 +295,9 @@ enum cm_grant {
  * and the page's bit L held; never blocks. mapped: from/to are 0/CM_PAGE. */
 enum cm_grant cm_record_grant(struct cm_vnode *v, struct cm_token *t, uint64_t index, uint32_t from, uint32_t to,
 			      bool mapped, struct cm_record_view *view);
+
+/* Somebody who was told CM_CONFLICT has gone; who still waits for the page asks again. */
+void cm_record_unwant(struct cm_vnode *v, uint64_t index);
 
 /* The record that page `index` is bound to. False: none. */
 bool cm_record_at(struct cm_vnode *v, uint64_t index, struct cm_record_view *view);

@@ -160,7 +160,8 @@ static int fetch_split(struct cm_vnode *v, struct cm_token *t, uint64_t off, uin
 	}
 	s.running = n;
 	for (unsigned i = 1; i < n; i++)
-		cm_work(v->cm, run_piece, &pieces[i]);
+		if (!cm_work(v->cm, run_piece, &pieces[i]))
+			run_piece(&pieces[i]);
 	run_piece(&pieces[0]);
 	rx_mutex_lock(&s.lock);
 	while (s.running > 0)
@@ -305,13 +306,10 @@ int cm_store_stream(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64
 /* The length that cuts off nothing: a status under a promise says where the end is. */
 static int whole_length(struct cm_vnode *v, struct cm_token *t, uint64_t *length, struct rx_error *err)
 {
-	uint64_t local;
-
 	if (!cm_is_valid(v) && cm_vnode_fetch_status(v, t, err))
 		return -1;
-	local = cm_size(v);
 	rx_mutex_lock(&v->lock);
-	*length = v->attr.server_size > local ? v->attr.server_size : local;
+	*length = v->attr.server_size;
 	rx_mutex_unlock(&v->lock);
 	return 0;
 }

@@ -10,7 +10,7 @@
 
 #include "cm/record.h"
 
-enum { UAE = 49733376, GRACE_US = 300 * 1000000, BACKOFF_MAX_S = 60 };
+enum { UAE = 49733376, GRACE_US = 300 * 1000000, BACKOFF_MAX_S = 60, PUT_OFF_US = 20000 };
 
 enum cm_store_class cm_store_classify(const struct rx_error *e)
 {
@@ -73,7 +73,7 @@ static enum cm_verdict verdict_of(const struct cm_record *r, enum cm_store_class
 	case CM_STORE_FATAL:
 		return CM_VERDICT_KILL;
 	case CM_STORE_ROFS:
-		return r->attempts > 0 ? CM_VERDICT_KILL : CM_VERDICT_KEEP;
+		return r->refused_rofs ? CM_VERDICT_KILL : CM_VERDICT_KEEP;
 	case CM_STORE_EXPIRED:
 		return r->wanted && r->expired_us && now - r->expired_us > GRACE_US ? CM_VERDICT_KILL : CM_VERDICT_KEEP;
 	default:
@@ -94,8 +94,9 @@ static enum cm_store_class attempt(struct cm_records *rs, struct cm_token *t, co
 		class = cm_store_classify(err);
 		if (fresh > 0 || (class != CM_STORE_BADCRED && class != CM_STORE_EXPIRED))
 			return class;
+		/* Without another ticket nobody knows whether this one is at fault. */
 		if (cm_token_refresh(t, NULL) != 0)
-			return class;
+			return CM_STORE_EXPIRED;
 	}
 }
 
@@ -121,14 +122,12 @@ static void trace(struct cm_records *rs, const struct cm_record_view *r, enum cm
 		  const struct rx_error *error)
 {
 	static const char *const names[] = { "stored", "kept", "killed" };
-	struct cm_token_info info;
+	char name[256];
 	struct cm_trace_event ev = { .what = "record", .name = names[verdict], .server = "" };
 	char detail[400];
 
-	cm_token_info(r->token, &info);
 	snprintf(detail, sizeof(detail), "record %llu of %s, pages %llu..%llu", (unsigned long long)r->seq,
-		 info.principal[0] ? info.principal : "anonymous", (unsigned long long)r->first,
-		 (unsigned long long)r->last);
+		 cm_token_name(r->token, name), (unsigned long long)r->first, (unsigned long long)r->last);
 	ev.detail = detail;
 	ev.error = verdict == CM_VERDICT_STORED ? NULL : error;
 	ev.start_us = ev.end_us = rx_now_us(rs->lock.env);
@@ -141,10 +140,18 @@ static void back_off(struct cm_records *rs, struct cm_record *r, enum cm_store_c
 	unsigned shift = r->attempts < 6 ? r->attempts : 6;
 	uint64_t wait_s = 1u << shift;
 
-	r->attempts++;
 	r->error = *e;
+	if (class == CM_STORE_PUT_OFF) {
+		r->not_before_us = now + PUT_OFF_US;
+		cm_record_set_state(r, CM_RECORD_CONFLICTING);
+		return;
+	}
+	r->attempts++;
 	r->not_before_us = now + (wait_s < BACKOFF_MAX_S ? wait_s : BACKOFF_MAX_S) * 1000000u;
-	if (class == CM_STORE_EXPIRED && !r->expired_us)
+	r->refused_rofs = class == CM_STORE_ROFS;
+	if (class != CM_STORE_EXPIRED)
+		r->expired_us = 0;
+	else if (!r->expired_us)
 		r->expired_us = now;
 	cm_record_set_state(r, r->wanted ? CM_RECORD_CONFLICTING : CM_RECORD_PENDING);
 }
@@ -161,7 +168,7 @@ static enum cm_store_class store(struct cm_records *rs, const struct cm_record_v
 	}
 	if (rc > 0) {
 		rx_error_errno(error, EAGAIN, "the file is being truncated; the change stays in the cache");
-		return CM_STORE_BUSY;
+		return CM_STORE_PUT_OFF;
 	}
 	return plan->nruns > 0 ? attempt(rs, r->token, plan, sync, error) : CM_STORE_OK;
 }
@@ -177,6 +184,7 @@ static bool conclude(struct cm_records *rs, struct cm_record *r, enum cm_store_c
 	if (verdict == CM_VERDICT_KEEP) {
 		r->told_expired |= tell_expired;
 		back_off(rs, r, class, error);
+		cm_flush_timer(rs->vnode, r->not_before_us);
 	} else {
 		if (verdict == CM_VERDICT_KILL)
 			cm_cursor_advance(rs, r->token, error);
@@ -197,7 +205,7 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 	struct cm_plan plan = { 0 };
 	enum cm_store_class class;
 	enum cm_verdict verdict;
-	bool broken, tell_expired;
+	bool broken, tell_expired, gone;
 	uint64_t version;
 
 	assert(!rs->writing && rs->ops);
@@ -224,6 +232,10 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 
 	rx_mutex_lock(&rs->lock);
 	tell_expired = conclude(rs, r, class, verdict, &error);
+	gone = rs->gone || class == CM_STORE_GONE;
+	if (rs->gone)
+		error = rs->gone_why;
+	rs->gone = false;
 	rx_mutex_unlock(&rs->lock);
 
 	if (verdict == CM_VERDICT_KILL)
@@ -236,7 +248,7 @@ static int flush_one(struct cm_records *rs, struct cm_record *r, bool sync, stru
 	free(plan.buffer);
 	cm_token_put(view.token);
 	cm_records_notify_changed(rs);
-	if (class == CM_STORE_GONE)
+	if (gone)
 		cm_records_gone(rs, &error);
 	rx_mutex_lock(&rs->lock);
 	if (verdict == CM_VERDICT_KEEP && err)
@@ -296,9 +308,13 @@ void cm_flush_kick(struct cm_records *rs)
 	if (rs->queued || rs->writing)
 		return;
 	if (pick_due(rs, rx_now_us(rs->lock.env), &next)) {
-		rs->queued = true;
-		cm_work(cm_vnode_cm(rs->vnode), flush_worker, cm_vnode_get(rs->vnode));
-	} else if (next != UINT64_MAX) {
+		rs->queued = cm_work(cm_vnode_cm(rs->vnode), flush_worker, cm_vnode_get(rs->vnode));
+		if (rs->queued)
+			return;
+		cm_vnode_put(rs->vnode); /* a record holds one more */
+		next = rx_now_us(rs->lock.env) + PUT_OFF_US;
+	}
+	if (next != UINT64_MAX) {
 		cm_flush_timer(rs->vnode, next);
 	}
 }
@@ -399,44 +415,43 @@ uint64_t cm_records_age(struct cm_records *rs, uint64_t now_us, uint64_t max_age
 	return next;
 }
 
-void cm_records_gone(struct cm_records *rs, const struct rx_error *why)
+/* Lock held on entry and exit. */
+static void kill_gone(struct cm_records *rs, struct cm_record *r, const struct rx_error *why)
 {
 	struct cm_record_view view;
-	const struct cm_space_ops *ops;
-	struct cm_record *r;
-	void *space;
+	struct cm_plan plan = { 0 };
 	bool saved;
 
+	cm_record_set_state(r, CM_RECORD_KILLING);
+	rs->writing = r;
+	cm_record_view(r, &view);
+	cm_token_get(view.token); /* the event outlives the record */
+	rx_mutex_unlock(&rs->lock);
+	saved = rs->ops->salvage(rs->space, &view, &plan) == 0;
+	rs->ops->settle(rs->space, &view, CM_VERDICT_KILL);
 	rx_mutex_lock(&rs->lock);
-	while ((r = rs->list) != NULL) {
-		struct cm_plan plan = { 0 };
+	rs->writing = NULL;
+	cm_cursor_advance(rs, view.token, why);
+	cm_record_set_state(r, CM_RECORD_KILLED);
+	cm_record_remove(rs, r);
+	rx_cond_broadcast(&rs->settled);
+	rx_mutex_unlock(&rs->lock);
+	emit(rs, &view, CM_EVENT_KILLED, why, saved ? &plan : NULL);
+	free(plan.runs);
+	free(plan.buffer);
+	cm_token_put(view.token);
+	cm_vnode_put(rs->vnode);
+	rx_mutex_lock(&rs->lock);
+}
 
-		while (rs->writing)
-			rx_cond_wait(&rs->settled, &rs->lock, UINT64_MAX);
-		r = rs->list;
-		if (!r)
-			break;
-		cm_record_set_state(r, CM_RECORD_KILLING);
-		rs->writing = r;
-		cm_record_view(r, &view);
-		ops = rs->ops;
-		space = rs->space;
-		rx_mutex_unlock(&rs->lock);
-		saved = ops->salvage(space, &view, &plan) == 0;
-		ops->settle(space, &view, CM_VERDICT_KILL);
-		emit(rs, &view, CM_EVENT_KILLED, why, saved ? &plan : NULL);
-		free(plan.runs);
-		free(plan.buffer);
-		rx_mutex_lock(&rs->lock);
-		rs->writing = NULL;
-		cm_cursor_advance(rs, view.token, why);
-		cm_record_set_state(r, CM_RECORD_KILLED);
-		cm_record_remove(rs, r);
-		rx_cond_broadcast(&rs->settled);
-		rx_mutex_unlock(&rs->lock);
-		cm_vnode_put(rs->vnode);
-		rx_mutex_lock(&rs->lock);
-	}
+void cm_records_gone(struct cm_records *rs, const struct rx_error *why)
+{
+	rx_mutex_lock(&rs->lock);
+	while (rs->list && !rs->writing)
+		kill_gone(rs, rs->list, why);
+	rs->gone = rs->list != NULL;
+	if (rs->gone)
+		rs->gone_why = *why;
 	rx_mutex_unlock(&rs->lock);
 	cm_records_notify_changed(rs);
 }

@@ -189,7 +189,6 @@ int cm_krb5_credential(const struct cm_krb5_want *want, int64_t now_s, struct cm
 void cm_credential_clear(struct cm_credential *c);
 /* The credential to use now, renewed if it is about to end; *sec is a reference. */
 int cm_token_credential(struct cm_token *t, struct rx_security **sec, uint64_t *generation, struct rx_error *err);
-const char *cm_token_name(struct cm_token *t, char buf[256]);
 void cm_tokens_destroy(struct cm *cm);
 /* (cm/cell.c) */
 int cm_pt_name_to_id(struct cm_cell *cell, const char *name, int32_t *id);

@@ -67,6 +67,7 @@ void cm_record_view(const struct cm_record *r, struct cm_record_view *view)
 		.last = r->last,
 		.off_first = r->off_first,
 		.to_last = r->to_last,
+		.end = r->end,
 		.mapped = r->mapped,
 	};
 }
@@ -139,6 +140,7 @@ static bool coalesce(struct cm_records *rs, struct cm_record *r)
 		return false;
 	r->last = next->last;
 	r->to_last = next->to_last;
+	r->end = r->end > next->end ? r->end : next->end;
 	r->mapped |= next->mapped;
 	r->seq = r->seq < next->seq ? r->seq : next->seq;
 	r->dirtied_us = r->dirtied_us < next->dirtied_us ? r->dirtied_us : next->dirtied_us;
@@ -240,12 +242,26 @@ enum cm_grant cm_record_grant(struct cm_vnode *v, struct cm_token *t, uint64_t i
 		cm_flush_kick(rs);
 		grant = CM_CONFLICT;
 	}
+	if (grant == CM_GRANTED && !mapped && index * CM_PAGE + to > r->end)
+		r->end = index * CM_PAGE + to;
 	check(rs);
 	cm_record_view(r, view);
 	rx_mutex_unlock(&rs->lock);
 	while (dropped-- > 0)
 		cm_vnode_put(v);
 	return grant;
+}
+
+void cm_record_unwant(struct cm_vnode *v, uint64_t index)
+{
+	struct cm_records *rs = cm_vnode_records(v);
+	struct cm_record *r;
+
+	rx_mutex_lock(&rs->lock);
+	r = at_or_after(rs, index);
+	if (r && r->first <= index)
+		r->wanted = false;
+	rx_mutex_unlock(&rs->lock);
 }
 
 bool cm_record_next(struct cm_vnode *v, uint64_t index, struct cm_record_view *view)
@@ -274,6 +290,8 @@ static bool cut(struct cm_record *r, uint64_t size)
 
 	if (size == 0 || r->first > last)
 		return false;
+	if (r->end > size)
+		r->end = size;
 	if (r->last > last) {
 		r->last = last;
 		r->to_last = to;
@@ -320,6 +338,19 @@ uint64_t cm_records_dirty(struct cm_records *rs)
 		bytes += (r->last - r->first) * CM_PAGE + r->to_last - r->off_first;
 	rx_mutex_unlock(&rs->lock);
 	return bytes;
+}
+
+uint64_t cm_records_reach(struct cm_records *rs)
+{
+	uint64_t reach = 0, end;
+
+	rx_mutex_lock(&rs->lock);
+	for (const struct cm_record *r = rs->list; r; r = r->next) {
+		end = r->last * CM_PAGE + r->to_last;
+		reach = end > reach ? end : reach;
+	}
+	rx_mutex_unlock(&rs->lock);
+	return reach;
 }
 
 void *cm_space_attach(struct cm_vnode *v, const struct cm_space_ops *ops, void *space)

@@ -17,6 +17,7 @@ struct cm_record {
 	uint64_t seq;
 	uint64_t first, last;
 	uint32_t off_first, to_last;
+	uint64_t end; /* after the last byte of a write(); 0: there was none */
 	bool mapped;
 	enum cm_record_state state;
 	unsigned attempts;      /* failed ones since the last success */
@@ -26,6 +27,7 @@ struct cm_record {
 	uint64_t version;       /* the file's data version then, as last heard */
 	struct rx_error error;  /* of the last failed attempt */
 	bool wanted;            /* another token wants its page: back to CONFLICTING, not PENDING */
+	bool refused_rofs;      /* the last answer was VREADONLY: another one kills */
 	bool told_expired;      /* its owner knows that it waits for a ticket */
 	uint64_t expired_us;    /* first attempt that failed for an expired ticket, 0 = none */
 };
@@ -48,7 +50,9 @@ struct cm_records {
 	uint64_t seq;
 	uint64_t max_age_us; /* a record older than this is stored; the vnode's maker may set it */
 	bool queued;         /* a flush of this vnode is in the work queue */
-	unsigned notifying;  /* calls into ops under way; detach waits for them */
+	bool gone;           /* the file went while a record was WRITING: whoever ends that kills the rest */
+	struct rx_error gone_why;
+	unsigned notifying; /* calls into ops under way; detach waits for them */
 	const struct cm_space_ops *ops;
 	void *space;
 };
@@ -61,10 +65,13 @@ void cm_records_destroy(struct cm_records *rs);
  * queues what is older than max_dirty_age or whose back-off is over. Returns the time
  * of the next look this vnode needs, UINT64_MAX if none. */
 uint64_t cm_records_age(struct cm_records *rs, uint64_t now_us, uint64_t max_age_us);
-/* Everything of the vnode is gone at the server (VNOVNODE): kills all records. */
+/* Everything of the vnode is gone at the server (VNOVNODE): kills all records, or leaves
+ * that to the thread that has one WRITING, which may be the caller. Never waits. */
 void cm_records_gone(struct cm_records *rs, const struct rx_error *why);
 /* Bytes in records; for the report at exit. */
 uint64_t cm_records_dirty(struct cm_records *rs);
+/* After the last byte that any record covers. */
+uint64_t cm_records_reach(struct cm_records *rs);
 /* Calls ops->changed / ops->invalidate if a space is attached. */
 void cm_records_notify_changed(struct cm_records *rs);
 void cm_records_notify_invalidate(struct cm_records *rs);
@@ -92,7 +99,8 @@ enum cm_store_class {
 	CM_STORE_ROFS,
 	CM_STORE_FATAL, /* the server will never take this */
 	CM_STORE_SPACE,
-	CM_STORE_BUSY, /* busy, moved, off line, network: later */
+	CM_STORE_BUSY,    /* busy, moved, off line, network: later */
+	CM_STORE_PUT_OFF, /* nobody was asked: at once, when a truncation is over */
 };
 enum cm_store_class cm_store_classify(const struct rx_error *e);
 
@@ -100,13 +108,15 @@ enum cm_store_class cm_store_classify(const struct rx_error *e);
 
 struct cm_records *cm_vnode_records(struct cm_vnode *v);
 /* Stores the runs in ascending order, one StoreData64 each, under t, serialised per
- * vnode by the caller. FileLength = max(server's length, end of the run, cm_size). mtime
- * = now. Updates status and data version. */
+ * vnode by the caller. FileLength = max(server's length, end of the run): nobody else's
+ * unstored extension. mtime = now. Updates status and data version. */
 int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, struct rx_error *err);
-/* Runs fn(arg) on a worker thread soon. */
-void cm_work(struct cm *cm, void (*fn)(void *), void *arg);
+/* Runs fn(arg) on a worker thread soon. False: no memory, nothing happens. */
+bool cm_work(struct cm *cm, void (*fn)(void *), void *arg);
 /* Has cm_records_age called for this vnode at `when_us` at the latest. */
 void cm_flush_timer(struct cm_vnode *v, uint64_t when_us);
+/* Never asks anybody. */
+const char *cm_token_name(struct cm_token *t, char buf[256]);
 void cm_emit(struct cm *cm, const struct cm_event *ev);
 /* Replaces the credential by a fresh one of the same identity. 0 if there is a new one. */
 int cm_token_refresh(struct cm_token *t, struct rx_error *err);

@@ -208,6 +208,29 @@ int cm_may_write(struct cm_vnode *v, struct cm_token *t, struct rx_error *err)
 	return may(v, t, true, err);
 }
 
+static bool may_now(struct cm_vnode *v, struct cm_token *t, bool write)
+{
+	uint32_t rights;
+	uint64_t got;
+	bool may;
+
+	rx_mutex_lock(&v->lock);
+	may = cm_vnode_good(v) && cm_rights_cached(v, t, &rights, &got) &&
+	      (write ? missing_to_write(t, &v->attr, rights) : missing_to_read(t, &v->attr, rights)) == 0;
+	rx_mutex_unlock(&v->lock);
+	return may;
+}
+
+bool cm_may_write_now(struct cm_vnode *v, struct cm_token *t)
+{
+	return v->volume && v->volume->kind == CM_VOL_RW && may_now(v, t, true);
+}
+
+bool cm_may_read_now(struct cm_vnode *v, struct cm_token *t)
+{
+	return may_now(v, t, false);
+}
+
 int cm_may_read(struct cm_vnode *v, struct cm_token *t, struct rx_error *err)
 {
 	return may(v, t, false, err);

@@ -33,10 +33,15 @@ static enum cm_type type_of(const struct afs_fetch_status *st)
 /* The local size: the server's, or our own unstored extension's end. With [v] held. */
 static void settle_size(struct cm_vnode *v)
 {
+	uint64_t reach;
+
+	/* Between the extension and its first record lies only a moment. What no record
+	 * reaches any more was refused. */
+	if (v->floor && rx_now_us(v->cm->env) - v->floor_us > EXTEND_GRACE_US) {
+		reach = cm_records_reach(&v->records);
+		v->floor = reach < v->floor ? reach : v->floor;
+	}
 	if (v->floor <= v->attr.server_size)
-		v->floor = 0;
-	/* Between the extension and its first record lies only a moment. */
-	else if (rx_now_us(v->cm->env) - v->floor_us > EXTEND_GRACE_US && cm_records_dirty(&v->records) == 0)
 		v->floor = 0;
 	v->attr.size = v->floor ? v->floor : v->attr.server_size;
 }

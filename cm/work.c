@@ -39,17 +39,14 @@ static void worker(void *arg)
 	rx_mutex_unlock(&w->lock);
 }
 
-void cm_work(struct cm *cm, void (*fn)(void *), void *arg)
+bool cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 {
 	struct cm_works *w = &cm->works;
 	struct cm_work_item *item = malloc(sizeof(*item));
 	size_t waiting = 1;
 
-	if (!item) {
-		/* Late is worse than on this thread, lost is worse still. */
-		fn(arg);
-		return;
-	}
+	if (!item)
+		return false;
 	item->next = NULL;
 	item->fn = fn;
 	item->arg = arg;
@@ -66,6 +63,7 @@ void cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 	}
 	rx_cond_signal(&w->wake);
 	rx_mutex_unlock(&w->lock);
+	return true;
 }
 
 void cm_flush_timer(struct cm_vnode *v, uint64_t when_us)

@@ -170,6 +170,26 @@ int cm_may_write(struct cm_vnode *v, struct cm_token *t, struct rx_error *err)
 	return may(v, t, CM_RIGHT_WRITE, err);
 }
 
+static bool may_now(struct cm_vnode *v, struct cm_token *t, unsigned right)
+{
+	bool may;
+
+	rx_mutex_lock(&v->cm->lock);
+	may = (t->cached & right) != 0;
+	rx_mutex_unlock(&v->cm->lock);
+	return may;
+}
+
+bool cm_may_write_now(struct cm_vnode *v, struct cm_token *t)
+{
+	return may_now(v, t, CM_RIGHT_WRITE);
+}
+
+bool cm_may_read_now(struct cm_vnode *v, struct cm_token *t)
+{
+	return may_now(v, t, CM_RIGHT_READ);
+}
+
 int cm_may_read(struct cm_vnode *v, struct cm_token *t, struct rx_error *err)
 {
 	return may(v, t, CM_RIGHT_READ, err);
@@ -228,8 +248,6 @@ static int store(struct cm_vnode *v, struct cm_token *t, const struct cm_run *ru
 	rx_mutex_lock(&cm->lock);
 	change_begin(v);
 	rpc.file_length = v->server_size > end ? v->server_size : end;
-	if (rpc.file_length < v->size)
-		rpc.file_length = v->size;
 	travel(cm);
 	rpc.code = serve(v, FAKE_STORE, t);
 	if (rpc.code == 0 && cm->hooks.store)

@@ -50,10 +50,10 @@ void cm_token_put(struct cm_token *t)
 	t->refs--;
 }
 
-void cm_token_info(struct cm_token *t, struct cm_token_info *out)
+const char *cm_token_name(struct cm_token *t, char buf[256])
 {
 	(void)t;
-	memset(out, 0, sizeof(*out));
+	return strcpy(buf, "somebody");
 }
 
 struct cm *cm_vnode_cm(struct cm_vnode *v)
@@ -93,11 +93,12 @@ int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *
 	return a->code ? -1 : 0;
 }
 
-void cm_work(struct cm *cm, void (*fn)(void *), void *arg)
+bool cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 {
 	(void)cm;
 	vnode->work = fn;
 	vnode->work_arg = arg;
+	return true;
 }
 
 void cm_flush_timer(struct cm_vnode *v, uint64_t when_us)

@@ -33,6 +33,7 @@ void claim_drop(struct claim *c)
 	*p = c->next;
 	rx_mutex_unlock(&sp->lock);
 	c->space = NULL;
+	cm_record_unwant(sp->vnode, c->index);
 	space_changed(sp);
 	space_put(sp);
 }

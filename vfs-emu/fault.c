@@ -51,11 +51,17 @@ static enum fault_result park_conflict(struct vfs_mapping *m, uint64_t index, st
 
 static enum fault_result store(struct vfs_mapping *m, uint64_t index, struct fault *f, uint64_t seq)
 {
-	switch (page_mkwrite(m, index, f->seq)) {
+	bool asked = f->may_write == __atomic_load_n(&m->space->rights_gen, __ATOMIC_ACQUIRE);
+
+	switch (page_mkwrite(m, index, f->seq, asked)) {
 	case MKWRITE_GRANTED:
 		return FAULT_DONE;
 	case MKWRITE_PARK:
 		return park_conflict(m, index, f, seq);
+	case MKWRITE_OWN:
+		f->deadline = 0;
+		claim_file(&f->claim, m->space, index, m->token, f->seq);
+		return park(m, f, seq);
 	case MKWRITE_RIGHT:
 		return need(f, m, NEED_WRITE_RIGHT);
 	case MKWRITE_NOMEM:
@@ -88,7 +94,8 @@ static enum fault_result load(struct vfs_mapping *m, uint64_t index, struct faul
 		fault_wake(m->vfs, f->addr); /* the kernel maps it, armed by its marker */
 		return FAULT_DONE;
 	}
-	if (m->read_ok != __atomic_load_n(&m->space->rights_gen, __ATOMIC_ACQUIRE))
+	if (f->may_read != __atomic_load_n(&m->space->rights_gen, __ATOMIC_ACQUIRE) &&
+	    !cm_may_read_now(m->space->vnode, m->token))
 		return need(f, m, NEED_READ_RIGHT);
 	map_present(m, index);
 	return FAULT_DONE;
@@ -195,17 +202,14 @@ static int validate(struct fault *f, struct rx_error *err)
 	return rc;
 }
 
-/* Remembers a right together with the moment before it was asked for. */
+/* For this fault only; it is served by one thread at a time. The moment is that before the
+ * question. */
 static void remember(struct fault *f, uint64_t gen, bool write)
 {
-	struct space *sp = f->mapping->space;
-
-	rx_mutex_lock(&sp->lock);
 	if (write)
-		f->mapping->write_ok = gen;
+		f->may_write = gen;
 	else
-		f->mapping->read_ok = gen;
-	rx_mutex_unlock(&sp->lock);
+		f->may_read = gen;
 }
 
 static int ask_right(struct fault *f, bool write, struct rx_error *err)

@@ -18,7 +18,7 @@ enum fault_refused {
 
 struct fault {
 	struct fault *prev, *next; /* service.outstanding */
-	struct fault *queued;      /* of service.ready or of parked_on->parked */
+	struct fault *queued;      /* of service.again, service.rpcs or parked_on->parked */
 	struct space *parked_on;
 	uintptr_t addr; /* page aligned */
 	bool store;     /* to a page that is present and armed */
@@ -27,6 +27,7 @@ struct fault {
 	uint64_t mapping_id;
 	bool cancelled; /* service.lock; its thread has sent a newer message: nobody waits for this one */
 	uint64_t validated_gen;
+	uint64_t may_read, may_write; /* space->rights_gen at which the server said so; 0: not asked */
 	enum fault_need need;
 	struct vfs_mapping *mapping; /* one reference while need is not NOTHING */
 	struct read_run run;
@@ -43,9 +44,11 @@ enum fault_result fault_serve(struct vfs *vfs, struct fault *f);
 void fault_rpc(struct vfs *vfs, struct fault *f);
 
 /* mkwrite.c: page_mkwrite. Both locks held; the vnode is valid, the page U, not L, and
- * within the file. PARK: until the space changes, with a deadline. */
-enum mkwrite_result { MKWRITE_GRANTED, MKWRITE_PARK, MKWRITE_RIGHT, MKWRITE_NOMEM };
-enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t seq);
+ * within the file. PARK: until the space changes, with a deadline; OWN: without, it is
+ * this token's own record that is being stored. asked: the write right is known to be
+ * there whatever cm remembers. */
+enum mkwrite_result { MKWRITE_GRANTED, MKWRITE_PARK, MKWRITE_OWN, MKWRITE_RIGHT, MKWRITE_NOMEM };
+enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t seq, bool asked);
 
 /* sigbus.c; mappings_lock held. Answers with SIGBUS. */
 void sigbus_page(struct vfs_mapping *m, uint64_t index);

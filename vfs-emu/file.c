@@ -49,15 +49,19 @@ static void wait_truncation(struct space *sp)
 
 int file_sync(struct space *sp, struct cm_token *t, uint64_t from, uint64_t to, uint64_t *cursor, struct rx_error *err)
 {
-	struct rx_error lost = { 0 };
+	struct rx_error lost = { 0 }, kept = { 0 };
 	int flushed, told;
 
-	wait_truncation(sp);
-	flushed = cm_flush(sp->vnode, t, from, to, true, err);
+	do {
+		wait_truncation(sp);
+		flushed = cm_flush(sp->vnode, t, from, to, true, &kept);
+	} while (flushed != 0 && kept.origin == RX_ORIGIN_ERRNO && kept.code == EAGAIN);
 	/* A record that was killed just now has moved the cursor too: one error, told once. */
 	rx_mutex_lock(&sp->lock);
 	told = cm_cursor_check(sp->vnode, t, cursor, &lost);
 	rx_mutex_unlock(&sp->lock);
+	if (flushed != 0 && err)
+		*err = kept;
 	if (told != 0 && err)
 		*err = lost;
 	return flushed != 0 || told != 0 ? -1 : 0;
@@ -70,14 +74,20 @@ int vfs_fsync(struct vfs_file *f, struct rx_error *err)
 
 int vfs_close(struct vfs_file *f, struct rx_error *err)
 {
-	struct vfs *vfs = f->vfs;
 	int rc = vfs_fsync(f, err);
+
+	vfs_drop(f);
+	return rc;
+}
+
+void vfs_drop(struct vfs_file *f)
+{
+	struct vfs *vfs = f->vfs;
 
 	space_put(f->space);
 	cm_token_put(f->token);
 	free(f);
 	space_reap(vfs);
-	return rc;
 }
 
 void vfs_page_view(struct vfs_file *f, uint64_t index, struct vfs_page_view *out)

@@ -89,11 +89,6 @@ void vfs_stop(struct vfs *vfs)
 {
 	assert(vfs->nmappings == 0);
 	service_stop(vfs);
-	/* Unused spaces change under nobody's hands now: no opener, no fault. */
-	for (struct space *sp = vfs->spaces; sp; sp = sp->next) {
-		assert(sp->refs == 0);
-		cm_flush(sp->vnode, NULL, 0, UINT64_MAX, false, NULL);
-	}
 	space_reap(vfs);
 	vfs->stopped = true;
 }

@@ -20,12 +20,14 @@ struct vfs_mapping;
 struct service {
 	struct rx_mutex lock;
 	struct rx_cond work;
-	struct fault *ready, **ready_tail;
-	struct fault *outstanding; /* every fault that is not answered yet */
-	uint64_t next_deadline;    /* of a parked fault or an undone SIGBUS page */
-	uint64_t seq;              /* arrival order of requests */
+	struct fault *again, **again_tail; /* for the handler: were parked, may go on */
+	struct fault *rpcs, **rpcs_tail;   /* for the workers */
+	unsigned nrpcs, idle;              /* length of that, workers that wait */
+	struct fault *outstanding;         /* every fault that is not answered yet */
+	uint64_t next_deadline;            /* of a parked fault or an undone SIGBUS page */
+	uint64_t seq;                      /* arrival order of requests */
 	bool started, stop;
-	unsigned nworkers;
+	unsigned nworkers, max_workers;
 	struct rx_thread *handler, *workers[VFS_WORKERS_MAX];
 };
 
@@ -43,9 +45,8 @@ struct vfs {
 	struct service service;
 };
 
-/* Stops the threads, stores what can be stored, lets go of every space without a record.
- * Spaces that still have one stay attached to their vnodes until vfs_free, which then
- * must come after cm_free. */
+/* Stops the threads, lets go of every space without a record. Spaces that still have one
+ * stay attached to their vnodes, for cm_free to store them, until vfs_free. */
 void vfs_stop(struct vfs *vfs);
 
 /* service.c */

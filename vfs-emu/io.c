@@ -220,6 +220,16 @@ static void advance(struct writer *w, uint64_t to)
 	w->len -= n;
 }
 
+/* What a new page held before it was written in part. Without memory for it the page
+ * counts as written as a whole. */
+static void blank_twin(struct space *sp, uint64_t index)
+{
+	uint8_t *twin = page_twin_alloc(sp, index);
+
+	if (twin)
+		memset(twin, 0, CM_PAGE);
+}
+
 /* Pages that are not there and need not be read: written first, so that failure leaves no
  * record behind, then bound. Nobody can have them: without a record in the way (checked)
  * an EMPTY page is granted to whoever comes. */
@@ -266,6 +276,8 @@ static enum put put_fresh(struct writer *w, uint64_t first, uint64_t n)
 		(void)grant;
 		page_change(sp, i, PAGE_U, PAGE_L);
 		page_change(sp, i, PAGE_D, 0);
+		if (from > 0 || to < CM_PAGE)
+			blank_twin(sp, i);
 	}
 	advance(w, end);
 	return PUT_DONE;
@@ -288,8 +300,11 @@ static enum put put_over(struct writer *w, uint64_t first, uint64_t n)
 		whole = from == 0 && to == CM_PAGE;
 		if (claim_is_behind(sp, i, w->f->token, w->seq))
 			break;
-		if (fresh && !whole && twin_make(sp, i) != 0)
-			return PUT_NOMEM;
+		if (fresh && !whole && twin_make(sp, i) != 0) {
+			if (granted == 0)
+				return PUT_NOMEM;
+			break;
+		}
 		if (cm_record_grant(sp->vnode, w->f->token, i, from, to, false, &view) == CM_CONFLICT) {
 			if (fresh)
 				twin_drop(sp, i);
@@ -358,10 +373,17 @@ static int wait_turn(struct writer *w, uint64_t change_seq, struct rx_error *err
 {
 	struct space *sp = w->f->space;
 	struct vfs *vfs = w->f->vfs;
+	struct cm_record_view view;
 
+	/* One's own record that is just being stored is waited for. */
+	if (cm_record_at(sp->vnode, page_of(w->off), &view) && view.token == w->f->token) {
+		w->deadline = 0;
+		space_wait(sp, change_seq, UINT64_MAX);
+		return 0;
+	}
 	if (!w->deadline)
 		w->deadline = vfs->conflict_us == UINT64_MAX ? UINT64_MAX : rx_now_us(vfs->env) + vfs->conflict_us;
-	if (space_wait(sp, change_seq, w->deadline))
+	if (rx_now_us(vfs->env) < w->deadline && space_wait(sp, change_seq, w->deadline))
 		return 0;
 	return rx_error_set(err, RX_ORIGIN_ERRNO, ETIMEDOUT, ETIMEDOUT,
 			    "another user's change of the same page could not be stored yet: try again later");

@@ -108,10 +108,11 @@ static void uncover(struct vfs_source *s, uintptr_t addr, int prot, int memfd, u
 		abort(); /* an unwatched page would hand out zeros and swallow stores */
 }
 
-static bool blocks_sigbus(int tid)
+/* Blocked or ignored: a signal of ours would not end its wait. */
+static bool deaf_to_sigbus(int tid)
 {
 	unsigned long long mask;
-	bool blocked = false;
+	bool deaf = false;
 	char line[128];
 	FILE *f;
 
@@ -120,17 +121,17 @@ static bool blocks_sigbus(int tid)
 	if (!f)
 		return false;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "SigBlk: %llx", &mask) == 1)
-			blocked = mask >> (SIGBUS - 1) & 1;
+		if (sscanf(line, "SigBlk: %llx", &mask) == 1 || sscanf(line, "SigIgn: %llx", &mask) == 1)
+			deaf = deaf || (mask >> (SIGBUS - 1) & 1);
 	fclose(f);
-	return blocked;
+	return deaf;
 }
 
 static bool refuse(struct vfs_source *s, uintptr_t addr, int tid)
 {
 	siginfo_t info;
 
-	if (blocks_sigbus(tid))
+	if (deaf_to_sigbus(tid))
 		return false;
 	memset(&info, 0, sizeof(info));
 	info.si_signo = SIGBUS;

@@ -206,11 +206,9 @@ static int attach(struct vfs_mapping *m, uint64_t off, struct rx_error *err)
 void *vfs_mmap(struct vfs_file *f, size_t len, int prot, uint64_t off, struct rx_error *err)
 {
 	struct vfs_mapping *m;
-	uint64_t rights;
 	void *addr;
 	int rc;
 
-	rights = __atomic_load_n(&f->space->rights_gen, __ATOMIC_ACQUIRE);
 	if (check_mmap(f, len, prot, off, err) != 0 || service_start(f->vfs, err) != 0)
 		return NULL;
 	m = mapping_new(f, len, prot, off);
@@ -218,7 +216,6 @@ void *vfs_mmap(struct vfs_file *f, size_t len, int prot, uint64_t off, struct rx
 		rx_error_errno(err, ENOMEM, "cannot map");
 		return NULL;
 	}
-	m->read_ok = rights;
 	space_lock(m->space);
 	rc = attach(m, off, err);
 	addr = (void *)m->addr; /* once unlocked, it may be unmapped again */

@@ -24,7 +24,6 @@ struct vfs_mapping {
 	size_t len;
 	uint64_t first; /* page index at addr */
 	int prot;
-	uint64_t read_ok, write_ok; /* space->rights_gen at which the right was there */
 	uint64_t ahead_next, ahead; /* sequential page-ins: where the next one begins, how far it goes */
 	uint64_t cursor;            /* space->lock */
 	struct bad_page *bad;

@@ -19,19 +19,27 @@ static void check_owner(struct space *sp, const struct cm_token *t, uint64_t ind
 #endif
 }
 
-enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t seq)
+/* The record in the way: the token's own? */
+static enum mkwrite_result in_the_way(const struct vfs_mapping *m, uint64_t index)
+{
+	struct cm_record_view view;
+
+	return cm_record_at(m->space->vnode, index, &view) && view.token == m->token ? MKWRITE_OWN : MKWRITE_PARK;
+}
+
+enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t seq, bool asked)
 {
 	struct space *sp = m->space;
 	unsigned bits = page_bits(sp, index);
 	struct cm_record_view view;
 	bool made = false;
 
-	if (m->write_ok != __atomic_load_n(&sp->rights_gen, __ATOMIC_ACQUIRE))
+	if (!asked && !cm_may_write_now(sp->vnode, m->token))
 		return MKWRITE_RIGHT;
 	/* The writeback of this token's own record is waited for too: its bytes are stable
 	 * until the verdict. */
 	if (bits & PAGE_W)
-		return MKWRITE_PARK;
+		return in_the_way(m, index);
 	if (claim_is_behind(sp, index, m->token, seq))
 		return MKWRITE_PARK;
 	/* Before the grant, while the page is armed everywhere. A dirty page has its twin, or
@@ -44,7 +52,7 @@ enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t
 	if (cm_record_grant(sp->vnode, m->token, index, 0, CM_PAGE, true, &view) == CM_CONFLICT) {
 		if (made)
 			twin_drop(sp, index);
-		return MKWRITE_PARK;
+		return in_the_way(m, index);
 	}
 	page_change(sp, index, PAGE_D | PAGE_HOT, 0);
 	check_owner(sp, m->token, index);

@@ -1,7 +1,7 @@
 /* The fault service. One handler thread reads messages in batches and serves what needs
- * no RPC; workers take the rest, and what was parked and may go on. Nothing but faults is
- * in their queue, so parked write()s cannot starve a fault. These threads touch no
- * application memory and run no application code. */
+ * no RPC, what was parked and may go on included; workers, made as they are needed, do
+ * the RPCs. So a dead server holds up only those who need it, and parked write()s cannot
+ * starve a fault. These threads touch no application memory and run no application code. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,28 +10,42 @@
 
 #include "vfs-emu/fault.h"
 
-enum { BATCH = 16, WORKERS = 4 };
+enum { BATCH = 16 };
 
 /* ---- queues; service.lock held ---- */
 
-static void push_ready(struct service *s, struct fault *f)
+/* To be served again, by the handler. */
+static void push_again(struct vfs *vfs, struct fault *f)
 {
+	struct service *s = &vfs->service;
+
 	f->parked_on = NULL;
 	f->queued = NULL;
-	*s->ready_tail = f;
-	s->ready_tail = &f->queued;
-	rx_cond_signal(&s->work);
+	*s->again_tail = f;
+	s->again_tail = &f->queued;
+	if (s->again == f)
+		vfs->source->ops->poke(vfs->source);
 }
 
-static struct fault *pop_ready(struct service *s)
+static struct fault *take_again(struct service *s)
 {
-	struct fault *f = s->ready;
+	struct fault *all = s->again;
+
+	s->again = NULL;
+	s->again_tail = &s->again;
+	return all;
+}
+
+static struct fault *pop_rpc(struct service *s)
+{
+	struct fault *f = s->rpcs;
 
 	if (f) {
-		s->ready = f->queued;
-		if (!s->ready)
-			s->ready_tail = &s->ready;
+		s->rpcs = f->queued;
+		if (!s->rpcs)
+			s->rpcs_tail = &s->rpcs;
 		f->queued = NULL;
+		s->nrpcs--;
 	}
 	return f;
 }
@@ -48,14 +62,14 @@ static void park_sorted(struct space *sp, struct fault *f)
 	f->parked_on = sp;
 }
 
-static void unpark(struct service *s, struct fault *f)
+static void unpark(struct vfs *vfs, struct fault *f)
 {
 	struct fault **p = &f->parked_on->parked;
 
 	while (*p != f)
 		p = &(*p)->queued;
 	*p = f->queued;
-	push_ready(s, f);
+	push_again(vfs, f);
 }
 
 void fault_unpark_all(struct space *sp)
@@ -64,7 +78,7 @@ void fault_unpark_all(struct space *sp)
 
 	while ((f = sp->parked) != NULL) {
 		sp->parked = f->queued;
-		push_ready(&sp->vfs->service, f);
+		push_again(sp->vfs, f);
 	}
 }
 
@@ -82,7 +96,7 @@ void fault_park(struct space *sp, struct fault *f, uint64_t seq)
 
 	rx_mutex_lock(&s->lock);
 	if (sp->change_seq != seq) {
-		push_ready(s, f);
+		push_again(sp->vfs, f);
 	} else {
 		park_sorted(sp, f);
 		if (f->deadline)
@@ -113,9 +127,9 @@ void service_deadline(struct vfs *vfs, uint64_t when)
 /* A thread waits for one fault at a time: a newer message from it (it got a signal, or
  * its page came some other way) makes an older one void. If that one was still parked
  * for the same page, the newer takes its place in the order and its deadline. */
-static void supersede(struct service *s, struct fault *f)
+static void supersede(struct vfs *vfs, struct fault *f)
 {
-	for (struct fault *old = s->outstanding; old; old = old->next) {
+	for (struct fault *old = vfs->service.outstanding; old; old = old->next) {
 		if (old->tid != f->tid || old->cancelled)
 			continue;
 		old->cancelled = true;
@@ -125,7 +139,7 @@ static void supersede(struct service *s, struct fault *f)
 			f->seq = old->seq;
 			f->deadline = old->deadline;
 		}
-		unpark(s, old);
+		unpark(vfs, old);
 	}
 }
 
@@ -141,7 +155,7 @@ static struct fault *fault_new(struct vfs *vfs, const struct vfs_message *msg)
 	f->tid = msg->tid;
 	rx_mutex_lock(&s->lock);
 	f->seq = ++s->seq;
-	supersede(s, f);
+	supersede(vfs, f);
 	f->next = s->outstanding;
 	if (f->next)
 		f->next->prev = f;
@@ -175,7 +189,7 @@ static bool is_cancelled(struct vfs *vfs, const struct fault *f)
 	return cancelled;
 }
 
-/* On a worker. What was begun (a page that is being read) is ended first. */
+/* What was begun (a page that is being read) is ended first. */
 static void work_on(struct vfs *vfs, struct fault *f)
 {
 	enum fault_result result = FAULT_RPC;
@@ -193,25 +207,6 @@ static void work_on(struct vfs *vfs, struct fault *f)
 		fault_free(vfs, f);
 }
 
-static void handle(struct vfs *vfs, const struct vfs_message *msg)
-{
-	struct service *s = &vfs->service;
-	struct fault *f = fault_new(vfs, msg);
-
-	switch (fault_serve(vfs, f)) {
-	case FAULT_DONE:
-		fault_free(vfs, f);
-		break;
-	case FAULT_PARKED:
-		break;
-	case FAULT_RPC:
-		rx_mutex_lock(&s->lock);
-		push_ready(s, f);
-		rx_mutex_unlock(&s->lock);
-		break;
-	}
-}
-
 /* ---- threads ---- */
 
 static void worker_main(void *arg)
@@ -222,12 +217,73 @@ static void worker_main(void *arg)
 
 	for (;;) {
 		rx_mutex_lock(&s->lock);
-		while (!(f = pop_ready(s)) && !s->stop)
+		s->idle++;
+		while (!(f = pop_rpc(s)) && !s->stop)
 			rx_cond_wait(&s->work, &s->lock, UINT64_MAX);
+		s->idle--;
 		rx_mutex_unlock(&s->lock);
 		if (!f)
 			return;
 		work_on(vfs, f);
+	}
+}
+
+/* Only the handler makes workers, so they inherit its signal mask. */
+static void hand_over(struct vfs *vfs, struct fault *f)
+{
+	struct service *s = &vfs->service;
+	bool nobody;
+	char name[24];
+
+	rx_mutex_lock(&s->lock);
+	f->queued = NULL;
+	*s->rpcs_tail = f;
+	s->rpcs_tail = &f->queued;
+	s->nrpcs++;
+	if (s->nrpcs > s->idle && s->nworkers < s->max_workers) {
+		snprintf(name, sizeof(name), "umafs-fault%u", s->nworkers % 100);
+		s->workers[s->nworkers] = rx_thread_spawn(vfs->env, name, worker_main, vfs);
+		s->nworkers += s->workers[s->nworkers] != NULL;
+	}
+	nobody = s->nworkers == 0;
+	f = nobody ? pop_rpc(s) : NULL;
+	rx_cond_signal(&s->work);
+	rx_mutex_unlock(&s->lock);
+	if (f)
+		work_on(vfs, f);
+}
+
+static void handle(struct vfs *vfs, struct fault *f)
+{
+	switch (fault_serve(vfs, f)) {
+	case FAULT_DONE:
+		fault_free(vfs, f);
+		break;
+	case FAULT_PARKED:
+		break;
+	case FAULT_RPC:
+		hand_over(vfs, f);
+		break;
+	}
+}
+
+static void handle_again(struct vfs *vfs)
+{
+	struct service *s = &vfs->service;
+	struct fault *f, *next;
+
+	rx_mutex_lock(&s->lock);
+	f = take_again(s);
+	rx_mutex_unlock(&s->lock);
+	for (; f; f = next) {
+		next = f->queued;
+		f->queued = NULL;
+		if (is_cancelled(vfs, f)) {
+			claim_drop(&f->claim);
+			fault_free(vfs, f);
+		} else {
+			handle(vfs, f);
+		}
 	}
 }
 
@@ -247,7 +303,7 @@ static void look_at_clock(struct vfs *vfs)
 		if (!f->parked_on || !f->deadline)
 			continue;
 		if (f->deadline <= now)
-			unpark(s, f);
+			unpark(vfs, f);
 		else if (f->deadline < s->next_deadline)
 			s->next_deadline = f->deadline;
 	}
@@ -271,8 +327,9 @@ static void handler_main(void *arg)
 		rx_mutex_unlock(&s->lock);
 		n = vfs->source->ops->wait(vfs->source, deadline, msgs, BATCH);
 		for (unsigned i = 0; i < n; i++)
-			handle(vfs, &msgs[i]);
+			handle(vfs, fault_new(vfs, &msgs[i]));
 		look_at_clock(vfs);
+		handle_again(vfs);
 		rx_mutex_lock(&s->lock);
 		stop = s->stop;
 		rx_mutex_unlock(&s->lock);
@@ -285,29 +342,12 @@ void service_init(struct vfs *vfs, unsigned workers)
 {
 	struct service *s = &vfs->service;
 
-	s->nworkers = workers ? workers : WORKERS;
-	if (s->nworkers > VFS_WORKERS_MAX)
-		s->nworkers = VFS_WORKERS_MAX;
-	s->ready_tail = &s->ready;
+	s->max_workers = workers && workers < VFS_WORKERS_MAX ? workers : VFS_WORKERS_MAX;
+	s->again_tail = &s->again;
+	s->rpcs_tail = &s->rpcs;
 	s->next_deadline = UINT64_MAX;
 	rx_mutex_init(&s->lock, vfs->env, RX_RANK_QUEUE, "fault service");
 	rx_cond_init(&s->work, vfs->env);
-}
-
-static bool spawn_threads(struct vfs *vfs)
-{
-	struct service *s = &vfs->service;
-	char name[24];
-
-	for (unsigned i = 0; i < s->nworkers; i++) {
-		snprintf(name, sizeof(name), "umafs-fault%u", i % 100);
-		if (!s->workers[i])
-			s->workers[i] = rx_thread_spawn(vfs->env, name, worker_main, vfs);
-		if (!s->workers[i])
-			return false;
-	}
-	s->handler = rx_thread_spawn(vfs->env, "umafs-uffd", handler_main, vfs);
-	return s->handler != NULL;
 }
 
 /* open_lock serialises the first mappings of two threads. */
@@ -322,12 +362,13 @@ int service_start(struct vfs *vfs, struct rx_error *err)
 		/* Signals are the application's: its threads take them, ours inherit this. */
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
-		s->started = spawn_threads(vfs);
+		s->handler = rx_thread_spawn(vfs->env, "umafs-uffd", handler_main, vfs);
+		s->started = s->handler != NULL;
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
 	started = s->started;
 	rx_mutex_unlock(&vfs->open_lock);
-	return started ? 0 : rx_error_errno(err, EAGAIN, "cannot start the threads that serve page faults");
+	return started ? 0 : rx_error_errno(err, EAGAIN, "cannot start the thread that serves page faults");
 }
 
 void service_stop(struct vfs *vfs)
@@ -342,8 +383,7 @@ void service_stop(struct vfs *vfs)
 	if (s->handler)
 		rx_thread_join(vfs->env, s->handler);
 	for (unsigned i = 0; i < s->nworkers; i++)
-		if (s->workers[i])
-			rx_thread_join(vfs->env, s->workers[i]);
+		rx_thread_join(vfs->env, s->workers[i]);
 }
 
 void service_destroy(struct vfs *vfs)

@@ -77,6 +77,17 @@ static int add_page(struct cm_plan *plan, size_t *cap, uint64_t page_off, const 
 	return 0;
 }
 
+/* The last byte that write() gave goes along though it may not differ: it makes the file
+ * that long. */
+static int add_end(struct cm_plan *plan, size_t *cap, uint64_t end, uint64_t base, bool apart)
+{
+	const struct cm_run *last = plan->nruns ? &plan->runs[plan->nruns - 1] : NULL;
+
+	if (last && last->off + last->len >= end)
+		return 0;
+	return add_run(plan, cap, &(struct cm_run){ end - 1, 1, plan->buffer + (end - 1 - base) }, apart);
+}
+
 static int read_all(int fd, uint8_t *buf, size_t len, uint64_t off)
 {
 	while (len > 0) {
@@ -107,7 +118,7 @@ int twin_plan(const struct space *sp, const struct cm_record_view *r, uint8_t *c
 	plan->buffer = malloc((size_t)(end - base));
 	if (!plan->buffer || read_all(sp->memfd, plan->buffer, (size_t)(end - base), base) != 0)
 		goto fail;
-	if (!r->mapped) {
+	if (!r->mapped && !apart) {
 		if (add_run(plan, &cap, &(struct cm_run){ start, (size_t)(end - start), plan->buffer + r->off_first },
 			    apart) != 0)
 			goto fail;
@@ -121,6 +132,8 @@ int twin_plan(const struct space *sp, const struct cm_record_view *r, uint8_t *c
 			     from, to, apart) != 0)
 			goto fail;
 	}
+	if (r->end > base && add_end(plan, &cap, r->end < end ? r->end : end, base, apart) != 0)
+		goto fail;
 	return 0;
 fail:
 	free(plan->runs);

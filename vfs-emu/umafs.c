@@ -247,7 +247,7 @@ struct umafs_file *umafs_open(struct umafs *fs, struct umafs_token *token, const
 		return f;
 	fail(&error, err);
 	if (f->file)
-		vfs_close(f->file, NULL);
+		vfs_drop(f->file);
 	file_free(f);
 	return NULL;
 }

@@ -46,7 +46,7 @@ struct vfs_config {
 	enum vfs_mode mode;           /* AUTO probes; UMAFS_UFFD_MODE=basic|full in the environment forces */
 	bool privileged;              /* use /dev/userfaultfd or a full userfaultfd: catch kernel faults too */
 	unsigned conflict_timeout_ms; /* 0 = 30,000; UINT_MAX = for ever */
-	unsigned workers;             /* 0 = 4 */
+	unsigned workers;             /* at most so many page-in and rights RPCs at a time; 0 = 16 */
 	struct vfs_source *source;    /* taken over; NULL: the kernel's, as mode and privileged say (source.h) */
 };
 
@@ -70,6 +70,8 @@ int vfs_truncate(struct vfs_file *f, uint64_t size, struct rx_error *err);
 /* Flushes this token's records, reports lost writes once. */
 int vfs_fsync(struct vfs_file *f, struct rx_error *err);
 int vfs_close(struct vfs_file *f, struct rx_error *err);
+/* Frees a handle that nobody has used: nothing is stored, no loss is told. */
+void vfs_drop(struct vfs_file *f);
 struct cm_vnode *vfs_file_vnode(struct vfs_file *f); /* borrowed */
 
 /* addr of a new MAP_SHARED mapping of [off, off+len), off a multiple of 4096. The
