@@ -270,7 +270,7 @@ bool cm_is_valid(const struct cm_vnode *v)
 
 uint64_t cm_data_version(const struct cm_vnode *v)
 {
-	return __atomic_load_n(&v->known_version, __ATOMIC_ACQUIRE);
+	return v->known_version;
 }
 
 bool cm_has_moved(const struct cm_vnode *cv, uint64_t version)

@@ -59,7 +59,8 @@ struct cm_vnode {
 	uint32_t number;
 	uint8_t *content;
 	uint64_t server_size, server_version;
-	uint64_t size, known_version, inval_gen;
+	uint64_t size, inval_gen;
+	_Atomic uint64_t known_version;
 	uint64_t proven_from; /* data version since which every change was ours, as far as the client knows */
 	bool valid;
 	bool storing; /* a change of ours is under way */
