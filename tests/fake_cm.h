@@ -44,6 +44,8 @@ uint8_t fake_byte(uint64_t off); /* what the server has at off at first */
 
 /* The server's side. */
 void fake_set_rights(struct cm_token *t, unsigned rights); /* CM_RIGHT_READ | CM_RIGHT_WRITE */
+/* As a code: a store is carried out, and its reply is lost. */
+enum { FAKE_REPLY_LOST = -3 };
 /* The next `times` RPCs of that kind by t (NULL: anybody) end with the server's `code`. */
 void fake_refuse(struct cm *cm, enum fake_rpc_kind kind, struct cm_token *t, int32_t code, unsigned times);
 /* StoreData calls end with EACCES at random. */

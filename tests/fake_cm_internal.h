@@ -63,8 +63,9 @@ struct cm_vnode {
 	_Atomic uint64_t known_version;
 	uint64_t proven_from; /* data version since which every change was ours, as far as the client knows */
 	bool valid;
-	bool storing; /* a change of ours is under way */
-	bool locked;  /* at the server: every other call waits */
+	bool unproven; /* the outcome of a change is not known */
+	bool storing;  /* a change of ours is under way */
+	bool locked;   /* at the server: every other call waits */
 };
 
 #endif

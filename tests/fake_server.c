@@ -86,6 +86,9 @@ static void apply_read(struct cm_vnode *v, struct cm_token *t, const struct repl
 	t->cached = r->rights | CM_RIGHT_LOOKUP;
 	if (r->version < v->known_version)
 		return;
+	if (v->unproven)
+		v->proven_from = r->version;
+	v->unproven = false;
 	if (r->version > v->known_version) {
 		if (!cm_version_is_under_way(v->known_version, r->version, v->valid, v->storing))
 			v->proven_from = r->version;
@@ -109,6 +112,13 @@ static void change_end(struct cm_vnode *v)
 {
 	v->storing = false;
 	rx_cond_broadcast(&v->cm->moved);
+}
+
+/* The server is silent: nobody knows what it has done. */
+static void distrust(struct cm_vnode *v)
+{
+	v->unproven = true;
+	__atomic_store_n(&v->valid, false, __ATOMIC_RELEASE);
 }
 
 /* True: somebody else has changed it, too. */
@@ -250,13 +260,15 @@ static int store(struct cm_vnode *v, struct cm_token *t, const struct cm_run *ru
 	rpc.file_length = v->server_size > end ? v->server_size : end;
 	travel(cm);
 	rpc.code = serve(v, FAKE_STORE, t);
-	if (rpc.code == 0 && cm->hooks.store)
+	if ((rpc.code == 0 || rpc.code == FAKE_REPLY_LOST) && cm->hooks.store)
 		cm->hooks.store(cm->hooks.arg, t, run->off, run->bytes, run->len);
 	rc = answer(cm, rpc, run->bytes, err);
-	if (rc == 0)
+	if (rc == 0 || rpc.code == FAKE_REPLY_LOST)
 		carry_out(v, run, rpc.file_length);
 	version = v->server_version;
 	travel(cm);
+	if (rpc.code < 0)
+		distrust(v);
 	foreign = rc == 0 && apply_change(v, version);
 	change_end(v);
 	rx_mutex_unlock(&cm->lock);

@@ -4,6 +4,7 @@
  * and sync; an administrator takes rights away and gives them back, the server is busy, a
  * third party writes, the file shrinks and grows. Each cell (a byte offset) has one writing
  * fiber, and every value names its author, so whoever sees a byte knows whose it is. */
+#include <errno.h>
 #include <sys/mman.h>
 
 #include "tests/fake_cm_internal.h"
@@ -44,7 +45,7 @@ struct storm {
 	struct vfs_source *source;
 	struct cm_vnode *vnode;
 	struct cm_token *tokens[TOKENS];
-	bool ever_denied[TOKENS], truncates, denies;
+	bool ever_denied[TOKENS], truncates, denies, impatient;
 	struct vfs_file *files[WRITERS];
 	uintptr_t maps[WRITERS];
 	struct cell cells[CELLS];
@@ -195,7 +196,7 @@ static void stored(struct storm *s, unsigned cell, uint8_t value, int rc, unsign
 		return;
 	}
 	s->buses++;
-	HOLDS(s, s->ever_denied[token] || s->cuts > 0);
+	HOLDS(s, s->ever_denied[token] || s->cuts > 0 || s->impatient);
 }
 
 static void do_store(struct storm *s, int id, bool mapped)
@@ -215,19 +216,25 @@ static void do_store(struct storm *s, int id, bool mapped)
 
 static void do_load(struct storm *s, int id, bool mapped)
 {
-	unsigned cell = dice(s, CELLS);
+	bool own = dice(s, 2);
+	unsigned cell = own ? own_cell(s, id) : dice(s, CELLS);
 	uint8_t byte = 0;
+	int value = -1;
 
 	if (mapped)
-		look_at_load(s, cell, soft_load(s->source, s->maps[id] + offset_of(cell), id));
+		value = soft_load(s->source, s->maps[id] + offset_of(cell), id);
 	else if (vfs_pread(s->files[id], &byte, 1, offset_of(cell), NULL) == 1)
-		look_at_load(s, cell, byte);
+		value = byte;
+	look_at_load(s, cell, value);
+	/* Nobody else writes there: one reads what one has written. */
+	if (own && !s->denies && s->cuts == 0)
+		HOLDS(s, value == s->cells[cell].last);
 }
 
 /* A loss is told to the token whose it is: then its cells may be older than they were. */
-static void heard(struct storm *s, unsigned token, int rc)
+static void heard(struct storm *s, unsigned token, int rc, const struct rx_error *err)
 {
-	if (rc == 0)
+	if (rc == 0 || err->errnum != EACCES)
 		return;
 	HOLDS(s, s->denies);
 	for (unsigned c = 0; c < CELLS; c++)
@@ -241,7 +248,7 @@ static void do_sync(struct storm *s, int id, bool by_address)
 	int rc = by_address ? vfs_msync(s->vfs, (void *)s->maps[id], SIZE, MS_SYNC, &err)
 			    : vfs_fsync(s->files[id], &err);
 
-	heard(s, token_of(id), rc);
+	heard(s, token_of(id), rc, &err);
 }
 
 static void do_remap(struct storm *s, int id)
@@ -251,9 +258,11 @@ static void do_remap(struct storm *s, int id)
 
 	HOLDS(s, vfs_munmap(s->vfs, (void *)s->maps[id], SIZE, &err) == 0);
 	/* Its cursor goes with it: what was lost meanwhile is told by the handle. */
-	heard(s, token_of(id), vfs_fsync(s->files[id], &err));
-	while (!(addr = vfs_mmap(s->files[id], SIZE, PROT_READ | PROT_WRITE, 0, &err)))
+	heard(s, token_of(id), vfs_fsync(s->files[id], &err), &err);
+	while (!(addr = vfs_mmap(s->files[id], SIZE, PROT_READ | PROT_WRITE, 0, &err))) {
 		world_sleep_us(s->world, 1000);
+		cm_forget_rights(s->vnode, s->tokens[token_of(id)]); /* refusals are not believed for long */
+	}
 	s->maps[id] = (uintptr_t)addr;
 }
 
@@ -316,6 +325,11 @@ static void calm(struct storm *s)
 	s->cm->rules[0].times = 0;
 }
 
+/* What keeps a store from the server and kills nothing. */
+static const int32_t hindrances[] = { 110 /* VBUSY */, 109 /* VOVERQUOTA */, RX_CALL_DEAD, FAKE_REPLY_LOST,
+				      RXKAD_EXPIRED };
+enum { NHINDRANCES = sizeof(hindrances) / sizeof(hindrances[0]) };
+
 static void chaos(void *arg)
 {
 	struct storm *s = arg;
@@ -326,11 +340,11 @@ static void chaos(void *arg)
 		inspect(s);
 		if (what < 2 && s->denies) {
 			s->ever_denied[token] = true;
-			fake_set_rights(s->tokens[token], CM_RIGHT_READ);
+			fake_set_rights(s->tokens[token], dice(s, 4) ? CM_RIGHT_READ : 0);
 			if (what)
 				fake_break(s->vnode);
-		} else if (what == 3 && s->denies && s->cm->rules[0].times == 0) {
-			fake_refuse(s->cm, FAKE_STORE, NULL, 110 /* VBUSY */, 1 + dice(s, 2));
+		} else if (what == 3 && s->cm->rules[0].times == 0) {
+			fake_refuse(s->cm, FAKE_STORE, NULL, hindrances[dice(s, NHINDRANCES)], 1 + dice(s, 2));
 		} else if (what == 4) {
 			third_party(s);
 		} else if (what == 5) {
@@ -408,11 +422,11 @@ static void settle(struct storm *s)
 
 		for (int rc = -1; rc != 0 && tries < 20; tries++) {
 			rc = vfs_fsync(s->files[i], &err);
-			heard(s, token_of(i), rc);
+			heard(s, token_of(i), rc, &err);
 		}
 		HOLDS(s, tries < 20); /* I15 */
 		for (tries = 0; tries < 3 && vfs_msync(s->vfs, (void *)s->maps[i], SIZE, MS_SYNC, &err) != 0; tries++)
-			heard(s, token_of(i), -1);
+			heard(s, token_of(i), -1, &err);
 		HOLDS(s, tries < 3); /* I6: told once by each cursor */
 	}
 	HOLDS(s, cm_records_dirty(&s->vnode->records) == 0);
@@ -451,7 +465,9 @@ static void finish(struct storm *s)
 static void conduct(void *arg)
 {
 	struct storm *s = arg;
-	struct vfs_config config = { .conflict_timeout_ms = UINT32_MAX, .workers = 2, .source = s->source };
+	struct vfs_config config = { .conflict_timeout_ms = s->impatient ? 5 : UINT32_MAX,
+				     .workers = 2,
+				     .source = s->source };
 	struct writer writers[WRITERS];
 	struct rx_thread *threads[WRITERS], *admin, *timer;
 
@@ -488,6 +504,7 @@ static struct outcome play(uint64_t seed)
 	s->source = soft_mmu_new(s->env, seed & 1 ? VFS_MODE_FULL : VFS_MODE_BASIC, 8);
 	s->denies = seed % 4 > 1;
 	s->truncates = seed % 8 > 5;
+	s->impatient = seed % 16 > 12;
 	o.ok = world_run(s->world, conduct, s);
 	if (!o.ok)
 		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);

@@ -24,6 +24,7 @@ static enum fault_result need(struct fault *f, struct vfs_mapping *m, enum fault
 
 static enum fault_result park(struct vfs_mapping *m, struct fault *f, uint64_t seq)
 {
+	f->timed = false;
 	fault_park(m->space, f, seq);
 	return FAULT_PARKED;
 }
@@ -46,7 +47,9 @@ static enum fault_result park_conflict(struct vfs_mapping *m, uint64_t index, st
 	if (!f->deadline)
 		f->deadline = vfs->conflict_us == UINT64_MAX ? UINT64_MAX : rx_now_us(vfs->env) + vfs->conflict_us;
 	claim_file(&f->claim, m->space, index, m->token, f->seq);
-	return park(m, f, seq);
+	f->timed = true;
+	fault_park(m->space, f, seq);
+	return FAULT_PARKED;
 }
 
 static enum fault_result store(struct vfs_mapping *m, uint64_t index, struct fault *f, uint64_t seq)

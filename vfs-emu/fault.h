@@ -24,6 +24,7 @@ struct fault {
 	bool store;     /* to a page that is present and armed */
 	int tid;
 	uint64_t seq, deadline; /* deadline 0: has met no conflict yet */
+	bool timed;             /* parked for a conflict: until the deadline at most */
 	uint64_t mapping_id;
 	bool cancelled; /* service.lock; its thread has sent a newer message: nobody waits for this one */
 	uint64_t validated_gen;

@@ -99,7 +99,7 @@ void fault_park(struct space *sp, struct fault *f, uint64_t seq)
 		push_again(sp->vfs, f);
 	} else {
 		park_sorted(sp, f);
-		if (f->deadline)
+		if (f->timed)
 			set_deadline(sp->vfs, f->deadline);
 	}
 	rx_mutex_unlock(&s->lock);
@@ -300,7 +300,7 @@ static void look_at_clock(struct vfs *vfs)
 	}
 	s->next_deadline = UINT64_MAX;
 	for (struct fault *f = s->outstanding; f; f = f->next) {
-		if (!f->parked_on || !f->deadline)
+		if (!f->parked_on || !f->timed)
 			continue;
 		if (f->deadline <= now)
 			unpark(vfs, f);
