@@ -262,6 +262,14 @@ bool rx_conn_busy(const struct rx_conn *conn)
 	return false;
 }
 
+static bool aborting(const struct rx_conn *conn)
+{
+	for (unsigned i = 0; i < RX_CHANNELS; i++)
+		if (conn->channel[i].abort_at)
+			return true;
+	return false;
+}
+
 void rx_core_conn_release(struct rx_conn *conn, uint64_t now_us)
 {
 	struct rx_endpoint *ep = conn->ep;
@@ -284,7 +292,13 @@ void rx_core_conn_release(struct rx_conn *conn, uint64_t now_us)
 		rx_header_decode(&h, buf, n);
 		rx_endpoint_control(ep, &conn->peer->addr, &h, buf + RX_HEADER_SIZE, n - RX_HEADER_SIZE);
 	}
-	rx_conn_destroy(conn);
+	if (!aborting(conn)) {
+		rx_conn_destroy(conn);
+		return;
+	}
+	/* Lives until its ABORTs have been repeated. */
+	conn->reap_at = now_us;
+	rx_conn_arm(conn, now_us);
 }
 
 void rx_conn_call_gone(struct rx_conn *conn)
@@ -342,13 +356,15 @@ void rx_conn_arm(struct rx_conn *conn, uint64_t at)
 static void conn_timer(struct rx_timer *t, uint64_t now)
 {
 	struct rx_conn *conn = (struct rx_conn *)((char *)t - offsetof(struct rx_conn, timer));
-	uint64_t next = UINT64_MAX, limit;
+	uint64_t aborts = rx_abort_timer(conn, now), next, limit;
 
-	if (conn->reap_at <= now) {
-		if (conn->client && conn->released) {
+	if (conn->reap_at <= now && conn->released) {
+		if (aborts == UINT64_MAX) {
 			rx_conn_destroy(conn);
 			return;
 		}
+		conn->reap_at = aborts;
+	} else if (conn->reap_at <= now) {
 		limit = conn->proven ? SERVER_IDLE_US : YOUNG_IDLE_US;
 		if (!rx_conn_busy(conn) && now - conn->used_us >= limit) {
 			rx_conn_destroy(conn);
@@ -361,6 +377,8 @@ static void conn_timer(struct rx_timer *t, uint64_t now)
 		rx_abort_conn(conn);
 	}
 	next = rx_challenge_timer(conn, now);
+	if (aborts < next)
+		next = aborts;
 	if (conn->abort_at < next)
 		next = conn->abort_at;
 	if (conn->reap_at < next)

@@ -151,6 +151,15 @@ static void ping_response(struct rx_call *call, uint32_t serial)
 	rx_endpoint_control(call->ep, &call->conn->peer->addr, &h, buf + RX_HEADER_SIZE, n - RX_HEADER_SIZE);
 }
 
+/* Whether one who knew that the channel's last call was aborted would not send this. A
+ * server's ACKs say so only if they follow an ABORT of ours: it may have been lost. */
+static bool unaware(const struct rx_conn *conn, const struct rx_header *h)
+{
+	if (h->type != RX_ACK)
+		return h->type == RX_DATA;
+	return (h->flags & RX_REQUEST_ACK) || (conn->client && conn->channel[h->cid & RX_CHANNEL_MASK].abort_sent);
+}
+
 /* The packet is for the channel's last call, which is over. */
 static void to_finished(struct rx_conn *conn, const struct rx_header *h)
 {
@@ -158,12 +167,12 @@ static void to_finished(struct rx_conn *conn, const struct rx_header *h)
 	const struct rx_channel *ch = &conn->channel[channel];
 	bool asks = h->type == RX_ACK && (h->flags & RX_REQUEST_ACK);
 
-	if (h->type != RX_DATA && !asks)
-		return;
-	if (ch->abort_code)
-		rx_abort_call(conn, channel, ch->number, ch->abort_code);
-	else
+	if (ch->abort_code) {
+		if (unaware(conn, h))
+			rx_abort_call(conn, channel);
+	} else if (h->type == RX_DATA || asks) {
 		ack_from_memory(conn, channel, asks ? RX_ACK_PING_RESPONSE : RX_ACK_DUPLICATE, h->serial);
+	}
 }
 
 static void busy(struct rx_conn *conn, const struct rx_header *h)
@@ -288,8 +297,8 @@ static void call_packet(struct rx_call *call, const struct rx_header *h, const u
 	struct rx_conn *conn = call->conn;
 
 	if (call->state == RX_CS_ERROR && h->type != RX_ABORT) {
-		if (h->type == RX_DATA || (h->flags & RX_REQUEST_ACK))
-			rx_abort_call(conn, call->channel, call->number, call->error);
+		if (unaware(conn, h))
+			rx_abort_call(conn, call->channel);
 		return;
 	}
 	switch (h->type) {
