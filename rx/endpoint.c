@@ -509,3 +509,15 @@ void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const stru
 		}
 	}
 }
+
+void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us)
+{
+	ep->now = now_us;
+	for (unsigned i = 0; i < RX_CONN_BUCKETS; i++) {
+		for (struct rx_conn *c = ep->conns[i]; c; c = c->next) {
+			for (unsigned k = 0; k < RX_CHANNELS && !c->client; k++)
+				if (c->channel[k].call && c->channel[k].call->owned)
+					rx_call_fail(c->channel[k].call, RX_CALL_DEAD, true);
+		}
+	}
+}
