@@ -306,6 +306,8 @@ bool rx_recv_data(struct rx_call *call, const struct rx_piece *piece)
 		call->rx_last_known = true;
 		call->rx_last = h->seq;
 	}
+	if (call->client)
+		rx_send_answered(call);
 	if (rx_seq_diff(h->seq + 1, call->rx_high) > 0)
 		call->rx_high = h->seq + 1;
 	in_order = h->seq == call->rx_top;

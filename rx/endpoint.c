@@ -242,14 +242,6 @@ static void data_received(struct rx_call *call, const struct rx_header *h, const
 	struct rx_piece piece;
 	uint32_t top = call->rx_top;
 
-	if (call->client && !call->tx_done && call->rx_high == 1 && call->state == RX_CS_SEND)
-		rx_send_all_acked(call); /* an early reply: what is still to be sent is moot */
-	else if (call->client && call->tx_first != call->tx_next)
-		rx_send_all_acked(call);
-	if (call->client && call->wr_buf) {
-		call->wr_done = call->wr_len;
-		rx_call_progress(call);
-	}
 	rx_jumbo_start(&j, h, body, len);
 	while (rx_jumbo_next(&j, &piece)) {
 		ep->count.s.data_received++;

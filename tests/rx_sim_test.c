@@ -638,6 +638,36 @@ static void forged(void)
 	stop();
 }
 
+/* With every ACK of the server comes something that claims to be its reply. */
+static bool add_forged_reply(struct sim *sim, struct sim_node *from, uint8_t *pkt, size_t len)
+{
+	uint8_t forgery[100];
+
+	(void)len;
+	if (from != &sim->node[1] || pkt[20] != RX_ACK)
+		return true;
+	memcpy(forgery, pkt, RX_HEADER_SIZE);
+	memset(forgery + RX_HEADER_SIZE, 0, sizeof forgery - RX_HEADER_SIZE);
+	rx_put32(forgery + 12, 1);
+	forgery[20] = RX_DATA;
+	forgery[21] = 0;
+	rx_endpoint_input(sim->node[0].ep, sim->now, 1700000000, &from->addr, forgery, sizeof forgery);
+	return true;
+}
+
+static void forged_reply(void)
+{
+	struct toysec toy;
+
+	start(30, &sim_perfect);
+	toy_init(&toy, 0x33);
+	sim_serve(&S.node[1], SERVICE + 1, &toy.base);
+	S.filter = add_forged_reply;
+	CU_ASSERT(transfer(sim_conn(&S.node[0], &S.node[1], SERVICE + 1, &toy.base), 1000000, 8, 60000000));
+	CU_ASSERT(S.node[0].ep->count.forged > 3);
+	stop();
+}
+
 UNIT_MAIN("rx_sim", { "two endpoints exchange calls", simple },
 	  { "RX-05/06 four channels, the fifth call waits; call numbers", channels },
 	  { "RX-07 cid uniqueness over 10^6 connections", cids },
@@ -658,6 +688,7 @@ UNIT_MAIN("rx_sim", { "two endpoints exchange calls", simple },
 	  { "RX-47 server restart mid-call", restart },
 	  { "RX-47/50/51 challenge resent, oracle refused, wrong key", challenge },
 	  { "damaged packets never take a true one's place", forged },
+	  { "a forged reply does not count as one", forged_reply },
 	  { "RX-59 worn-out connection renews itself", renewal },
 	  { "RX-62 50 ms delay: window-limited rate", delay_50ms }, { "RX-64 same seed, same packets", deterministic },
 	  { "200 seeds of a bad network", many_seeds })
