@@ -5,7 +5,7 @@
 
 enum { THROTTLE_US = 3000000, THROTTLE_MAX = 10, GAP_US = 10000, REPEATS = 4 };
 
-static bool allowed(uint64_t now, uint64_t *window, unsigned *n)
+bool rx_conn_allowed(uint64_t now, uint64_t *window, unsigned *n)
 {
 	if (now - *window >= THROTTLE_US) {
 		*window = now;
@@ -78,7 +78,7 @@ void rx_abort_conn(struct rx_conn *conn)
 {
 	struct rx_header h;
 
-	if (!allowed(conn->ep->now, &conn->abort_window, &conn->aborts)) {
+	if (!rx_conn_allowed(conn->ep->now, &conn->abort_window, &conn->aborts)) {
 		conn->ep->count.throttled++;
 		return;
 	}
@@ -94,7 +94,7 @@ void rx_abort_raw(struct rx_endpoint *ep, const struct rx_header *h, const struc
 
 	if (h->type == RX_ABORT)
 		return;
-	if (!allowed(ep->now, &ep->raw[slot].window, &ep->raw[slot].n)) {
+	if (!rx_conn_allowed(ep->now, &ep->raw[slot].window, &ep->raw[slot].n)) {
 		ep->count.throttled++;
 		return;
 	}

@@ -402,9 +402,9 @@ void rx_endpoint_input(struct rx_endpoint *ep, uint64_t now_us, int64_t wall_s, 
 	}
 	client = !(h.flags & RX_CLIENT_INITIATED);
 	conn = rx_conn_lookup(ep, &h, client, from);
-	if (conn)
+	if (conn && conn->secidx == h.security)
 		conn_packet(conn, &h, pkt + RX_HEADER_SIZE, len - RX_HEADER_SIZE, from);
-	else if (!client)
+	else if (!conn && !client)
 		stranger(ep, &h, from, pkt + RX_HEADER_SIZE, len - RX_HEADER_SIZE);
 	else
 		ep->count.spurious++;

@@ -61,8 +61,8 @@ struct rx_endpoint {
 	uint32_t next_cid;
 	struct rx_conn *conns[RX_CONN_BUCKETS];
 	struct rx_peer *peers[RX_PEER_BUCKETS];
-	unsigned nconns, npeers, ncalls, nyoung;
-	struct rx_conn *young_head, *young_tail;
+	unsigned nconns, npeers, ncalls;
+	struct rx_conn_list unproven, anonymous; /* server connections; the latter proven, but rxnull */
 	struct rx_core_service service[RX_SERVICES];
 	unsigned nservices;
 	struct rx_packet_pool pool;
