@@ -412,6 +412,46 @@ static void flood(void)
 	rig_stop(&R);
 }
 
+/* A server that began to reply before it had read everything acknowledges no more of the
+ * request; that it answers PINGs must do. */
+static void unread_request(void)
+{
+	static const char text[4000];
+	struct rx_conn *conn;
+	struct rx_call *call;
+	unsigned pings = 0;
+
+	begin();
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, text, sizeof text);
+	rx_core_call_flush(call, R.now);
+	while (rig_pull(&R))
+		;
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	rig_data(&R, 1, 1, 0, "early");
+	for (uint64_t end = R.now + 200000000; R.now < end && call->state == RX_CS_RECV;) {
+		rig_wait(&R, 1000000);
+		while (rig_pull(&R)) {
+			uint8_t body[RX_ACK_MAX];
+			struct rx_ack a = { .first = 2, .previous = 3, .reason = RX_ACK_PING_RESPONSE, .rwind = 16 };
+
+			if (R.h.type != RX_ACK || R.ack.reason != RX_ACK_PING)
+				continue;
+			pings++;
+			a.serial = R.h.serial;
+			rig_send_h(&R, (struct rx_header){ .type = RX_ACK, .call = 1, .service = RIG_SERVICE }, body,
+				   rx_ack_build(&a, body));
+		}
+	}
+	CU_ASSERT(call->state == RX_CS_RECV && pings > 10);
+	rx_core_call_end(call, R.now, 1);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
 /* ... nor do more packets of each help, or handlers that wait for the rest. */
 static void flood_of_calls(void)
 {
@@ -566,4 +606,5 @@ UNIT_MAIN("call", { "RX-18 single packet call: exact packets", single },
 	  { "SEC-18 another security index on a live connection", other_index },
 	  { "SEC-20 a flood of challenges", challenge_rate },
 	  { "big packets only from peers that have proven themselves", oversize },
+	  { "a server that answers PINGs lives, whatever else its ACKs say", unread_request },
 	  { "RX-53 jumbogram delivered", jumbogram })
