@@ -64,6 +64,8 @@ struct rx_call *rx_call_alloc(struct rx_conn *conn, unsigned channel, uint32_t n
 	conn->channel[channel].call = call;
 	conn->channel[channel].number = number;
 	conn->channel[channel].abort_code = 0;
+	conn->channel[channel].abort_sent = conn->channel[channel].abort_at = 0;
+	conn->channel[channel].abort_left = 0;
 	conn->channel[channel].rx_next = 1;
 	ep->ncalls++;
 	ep->count.calls++;
@@ -95,17 +97,29 @@ void rx_call_release(struct rx_call *call)
 	ep->nfree_calls++;
 }
 
+/* The server has heard of the call and waits for more of the request. */
+static bool keeps_waiting(const struct rx_call *call)
+{
+	if (!call->client || call->tx_top == 1)
+		return false;
+	return !call->tx_done || call->tx_top != call->tx_next || call->tx_flight || call->tx_lost;
+}
+
 void rx_call_fail(struct rx_call *call, int32_t code, bool tell)
 {
 	struct rx_channel *ch = &call->conn->channel[call->channel];
+	bool repeat = tell && keeps_waiting(call);
 
 	if (call->state == RX_CS_ERROR)
 		return;
 	call->error = code ? code : RX_PROTOCOL_ERROR;
 	ch->abort_code = call->error;
 	if (tell)
-		rx_abort_call(call->conn, call->channel, call->number, call->error);
-	if (call->client && call->error == RX_CALL_TIMEOUT)
+		rx_abort_call(call->conn, call->channel);
+	if (repeat)
+		rx_abort_repeat(call->conn, call->channel);
+	/* The server's thread may be at it for a while yet. */
+	if (repeat || (call->client && call->error == RX_CALL_TIMEOUT))
 		ch->busy_at = call->ep->now + 1;
 	if (!call->owned) {
 		rx_call_release(call);

@@ -111,6 +111,9 @@ void rx_send_init(struct rx_call *call);
 void rx_send_clear(struct rx_call *call);
 /* The peer has everything (its reply, or ACKALL, says so). */
 void rx_send_all_acked(struct rx_call *call);
+/* Client: a packet of the reply has come, which acknowledges the whole request; what was
+ * not sent yet is moot. */
+void rx_send_answered(struct rx_call *call);
 size_t rx_send_fill(struct rx_call *call, const uint8_t *buf, size_t len);
 /* Queues the LAST packet. */
 void rx_send_finish(struct rx_call *call);

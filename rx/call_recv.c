@@ -7,8 +7,10 @@
 
 enum {
 	SOFT_ACK_US = 100000,
-	ACK_EVERY = 2,    /* unacknowledged packets at which an ack goes out at once */
-	CONSUMED_MAX = 2, /* packets read without telling the sender */
+	ACK_EVERY = 2,                           /* unacknowledged packets at which an ack goes out at once */
+	CONSUMED_MAX = 2,                        /* packets read without telling the sender */
+	COPY_SPARE = 32,                         /* for classes that pad while they decrypt */
+	ORDINARY = RX_PACKET_STORE - COPY_SPARE, /* more takes memory that strangers do not get */
 };
 
 void rx_recv_init(struct rx_call *call)
@@ -218,11 +220,15 @@ bool rx_recv_open_held(struct rx_call *call)
 	return true;
 }
 
-/* Rows 2 to 4 of the receiver's table; false: the packet is not wanted. */
-static bool acceptable(struct rx_call *call, const struct rx_header *h)
+/* Rows 2 to 4 of the receiver's table, and its size; false: the packet is not wanted. */
+static bool acceptable(struct rx_call *call, const struct rx_header *h, size_t len)
 {
 	int32_t ahead = rx_seq_diff(h->seq, call->rx_first);
 
+	if (len > ORDINARY && !call->client && !call->conn->proven) {
+		call->ep->count.s.bogus++;
+		return false;
+	}
 	if (ahead < 0 || (ahead < (int32_t)call->rx_window && call->rx[h->seq % RX_RING])) {
 		call->ep->count.dup++;
 		rx_recv_ack_now(call, RX_ACK_DUPLICATE, h->serial);
@@ -264,8 +270,7 @@ static void choose_ack(struct rx_call *call, const struct rx_header *h, bool in_
 
 static struct rx_packet *copy_in(struct rx_call *call, const struct rx_piece *piece)
 {
-	/* Some room to spare for classes that pad while they decrypt. */
-	struct rx_packet *p = rx_packet_get(&call->ep->pool, piece->len + 32);
+	struct rx_packet *p = rx_packet_get(&call->ep->pool, piece->len + COPY_SPARE);
 
 	p->seq = piece->h.seq;
 	p->serial = piece->h.serial;
@@ -283,7 +288,7 @@ bool rx_recv_data(struct rx_call *call, const struct rx_piece *piece)
 	struct rx_packet *p;
 	int rc;
 
-	if (!acceptable(call, h))
+	if (!acceptable(call, h, piece->len))
 		return true;
 	/* Judged before the packet is opened: where anybody could have sent it, the
 	 * class has its say first. */
@@ -301,6 +306,8 @@ bool rx_recv_data(struct rx_call *call, const struct rx_piece *piece)
 			rx_call_fail(call, RX_PROTOCOL_ERROR, true);
 		return false;
 	}
+	if (call->client)
+		rx_send_answered(call);
 	call->rx[h->seq % RX_RING] = p;
 	if (h->flags & RX_LAST_PACKET) {
 		call->rx_last_known = true;

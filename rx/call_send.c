@@ -49,6 +49,17 @@ void rx_send_all_acked(struct rx_call *call)
 	rx_send_clear(call);
 }
 
+void rx_send_answered(struct rx_call *call)
+{
+	if (call->tx_done && call->tx_first == call->tx_next)
+		return;
+	rx_send_all_acked(call);
+	if (call->wr_buf) {
+		call->wr_done = call->wr_len;
+		rx_call_progress(call);
+	}
+}
+
 static unsigned queue_limit(const struct rx_call *call)
 {
 	unsigned n = 2 * call->tx_window;

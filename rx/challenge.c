@@ -75,6 +75,11 @@ void rx_challenge_received(struct rx_conn *conn, const uint8_t *body, size_t len
 		conn->ep->count.spurious++;
 		return;
 	}
+	/* Anybody can make up a CHALLENGE, and the answer is long. */
+	if (!rx_conn_allowed(conn->ep->now, &conn->response_window, &conn->responses)) {
+		conn->ep->count.throttled++;
+		return;
+	}
 	for (unsigned i = 0; i < RX_CHANNELS; i++)
 		calls[i] = conn->channel[i].number;
 	n = conn->sec->ops->respond(conn->sec_state, body, len, calls, out, sizeof out, conn->ep->wall);

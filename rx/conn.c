@@ -12,6 +12,7 @@ enum {
 	SERVER_IDLE_US = 700000000,
 	YOUNG_IDLE_US = 60000000,
 	MAX_UNPROVEN = 1024,
+	MAX_ANONYMOUS = 4096,
 };
 #define SERIAL_RETIRE 0xf0000000u
 #define CALL_RETIRE 0xffffff00u
@@ -55,7 +56,7 @@ struct rx_conn *rx_conn_lookup(struct rx_endpoint *ep, const struct rx_header *h
 	struct rx_conn *c = *bucket(ep, h->epoch, cid);
 
 	for (; c; c = c->next) {
-		if (c->cid != cid || c->epoch != h->epoch || c->client != client || c->secidx != h->security)
+		if (c->cid != cid || c->epoch != h->epoch || c->client != client)
 			continue;
 		/* Servers may meet a client behind another address; clients insist. */
 		if (rx_addr_equal(&c->peer->addr, from) || (!client && (h->epoch & 0x80000000u)))
@@ -64,37 +65,27 @@ struct rx_conn *rx_conn_lookup(struct rx_endpoint *ep, const struct rx_header *h
 	return NULL;
 }
 
-static void young_unlink(struct rx_conn *conn)
+static void list_leave(struct rx_conn *conn)
 {
-	struct rx_endpoint *ep = conn->ep;
+	struct rx_conn_list *list = conn->list;
 
-	if (!conn->young)
+	if (!list)
 		return;
-	if (conn->young_prev)
-		conn->young_prev->young_next = conn->young_next;
-	else
-		ep->young_head = conn->young_next;
-	if (conn->young_next)
-		conn->young_next->young_prev = conn->young_prev;
-	else
-		ep->young_tail = conn->young_prev;
-	conn->young = false;
-	ep->nyoung--;
+	*(conn->list_prev ? &conn->list_prev->list_next : &list->head) = conn->list_next;
+	*(conn->list_next ? &conn->list_next->list_prev : &list->tail) = conn->list_prev;
+	conn->list = NULL;
+	list->n--;
 }
 
-static void young_link(struct rx_conn *conn)
+static void list_join(struct rx_conn_list *list, struct rx_conn *conn)
 {
-	struct rx_endpoint *ep = conn->ep;
-
-	conn->young = true;
-	conn->young_next = NULL;
-	conn->young_prev = ep->young_tail;
-	if (ep->young_tail)
-		ep->young_tail->young_next = conn;
-	else
-		ep->young_head = conn;
-	ep->young_tail = conn;
-	ep->nyoung++;
+	list_leave(conn);
+	conn->list = list;
+	conn->list_next = NULL;
+	conn->list_prev = list->tail;
+	*(list->tail ? &list->tail->list_next : &list->head) = conn;
+	list->tail = conn;
+	list->n++;
 }
 
 static bool owned(const struct rx_conn *conn)
@@ -105,32 +96,38 @@ static bool owned(const struct rx_conn *conn)
 	return false;
 }
 
-/* Makes room among the unproven: the oldest whose calls nobody serves goes. */
-static void young_evict(struct rx_endpoint *ep)
+/* Makes room for one more: the oldest goes, or if a handler is at its calls, these fail
+ * and it goes later. False: there is none yet. */
+static bool make_room(struct rx_conn_list *list, unsigned max)
 {
-	unsigned max = ep->cfg.max_unproven ? ep->cfg.max_unproven : MAX_UNPROVEN;
-	struct rx_conn *c = ep->young_head;
-	unsigned looked = 0;
+	for (unsigned looked = 0; list->n >= max && looked < 16; looked++) {
+		struct rx_conn *c = list->head;
 
-	while (c && ep->nyoung >= max && looked++ < 16) {
-		struct rx_conn *next = c->young_next;
-
-		if (owned(c)) { /* busy: goes to the back of the line */
-			young_unlink(c);
-			young_link(c);
-		} else {
+		if (!owned(c)) {
 			rx_conn_destroy(c);
+			continue;
 		}
-		c = next;
+		list_join(list, c);
+		for (unsigned i = 0; i < RX_CHANNELS; i++)
+			if (c->channel[i].call)
+				rx_call_fail(c->channel[i].call, RX_CALL_DEAD, false);
 	}
+	return list->n < max;
 }
 
 void rx_conn_prove(struct rx_conn *conn)
 {
-	if (conn->client || conn->proven)
+	struct rx_endpoint *ep = conn->ep;
+
+	if (conn->client)
 		return;
 	conn->proven = true;
-	young_unlink(conn);
+	list_leave(conn);
+	/* Without a ticket it may be as forged as before: a bound, if another one. */
+	if (conn->secidx == RX_SECIDX_NULL) {
+		make_room(&ep->anonymous, MAX_ANONYMOUS);
+		list_join(&ep->anonymous, conn);
+	}
 }
 
 static struct rx_conn *conn_alloc(struct rx_endpoint *ep, const struct rx_addr *peer, struct rx_security *sec)
@@ -146,8 +143,8 @@ static struct rx_conn *conn_alloc(struct rx_endpoint *ep, const struct rx_addr *
 	conn->dead_us = (uint64_t)ep->cfg.dead_time_s * 1000000;
 	conn->used_us = ep->now;
 	conn->challenge_at = conn->abort_at = conn->reap_at = UINT64_MAX;
-	/* The throttle's window begins in the past. */
-	conn->abort_window = ep->now - 3000000;
+	/* The throttles' windows begin in the past. */
+	conn->abort_window = conn->response_window = ep->now - 3000000;
 	rx_timer_init(&conn->timer, conn_timer);
 	ep->nconns++;
 	return conn;
@@ -174,7 +171,7 @@ static void conn_drop(struct rx_conn *conn)
 {
 	struct rx_endpoint *ep = conn->ep;
 
-	young_unlink(conn);
+	list_leave(conn);
 	rx_timer_stop(&ep->timers, &conn->timer);
 	if (conn->sec_state)
 		conn->sec->ops->conn_free(conn->sec_state);
@@ -223,7 +220,10 @@ struct rx_conn *rx_conn_accept(struct rx_endpoint *ep, const struct rx_header *h
 {
 	struct rx_conn *conn;
 
-	young_evict(ep);
+	if (!make_room(&ep->unproven, ep->cfg.max_unproven ? ep->cfg.max_unproven : MAX_UNPROVEN)) {
+		ep->count.s.dropped++;
+		return NULL;
+	}
 	conn = conn_alloc(ep, from, sec);
 	conn->epoch = h->epoch;
 	conn->cid = h->cid & ~(uint32_t)RX_CHANNEL_MASK;
@@ -234,7 +234,7 @@ struct rx_conn *rx_conn_accept(struct rx_endpoint *ep, const struct rx_header *h
 	}
 	ep->cfg.random(ep->cfg.random_arg, conn->challenge_random, sizeof conn->challenge_random);
 	conn_link(conn);
-	young_link(conn);
+	list_join(&ep->unproven, conn);
 	conn->reap_at = ep->now + YOUNG_IDLE_US;
 	rx_conn_arm(conn, conn->reap_at);
 	return conn;
@@ -262,6 +262,14 @@ bool rx_conn_busy(const struct rx_conn *conn)
 	return false;
 }
 
+static bool aborting(const struct rx_conn *conn)
+{
+	for (unsigned i = 0; i < RX_CHANNELS; i++)
+		if (conn->channel[i].abort_at)
+			return true;
+	return false;
+}
+
 void rx_core_conn_release(struct rx_conn *conn, uint64_t now_us)
 {
 	struct rx_endpoint *ep = conn->ep;
@@ -284,7 +292,13 @@ void rx_core_conn_release(struct rx_conn *conn, uint64_t now_us)
 		rx_header_decode(&h, buf, n);
 		rx_endpoint_control(ep, &conn->peer->addr, &h, buf + RX_HEADER_SIZE, n - RX_HEADER_SIZE);
 	}
-	rx_conn_destroy(conn);
+	if (!aborting(conn)) {
+		rx_conn_destroy(conn);
+		return;
+	}
+	/* Lives until its ABORTs have been repeated. */
+	conn->reap_at = now_us;
+	rx_conn_arm(conn, now_us);
 }
 
 void rx_conn_call_gone(struct rx_conn *conn)
@@ -342,13 +356,15 @@ void rx_conn_arm(struct rx_conn *conn, uint64_t at)
 static void conn_timer(struct rx_timer *t, uint64_t now)
 {
 	struct rx_conn *conn = (struct rx_conn *)((char *)t - offsetof(struct rx_conn, timer));
-	uint64_t next = UINT64_MAX, limit;
+	uint64_t aborts = rx_abort_timer(conn, now), next, limit;
 
-	if (conn->reap_at <= now) {
-		if (conn->client && conn->released) {
+	if (conn->reap_at <= now && conn->released) {
+		if (aborts == UINT64_MAX) {
 			rx_conn_destroy(conn);
 			return;
 		}
+		conn->reap_at = aborts;
+	} else if (conn->reap_at <= now) {
 		limit = conn->proven ? SERVER_IDLE_US : YOUNG_IDLE_US;
 		if (!rx_conn_busy(conn) && now - conn->used_us >= limit) {
 			rx_conn_destroy(conn);
@@ -361,6 +377,8 @@ static void conn_timer(struct rx_timer *t, uint64_t now)
 		rx_abort_conn(conn);
 	}
 	next = rx_challenge_timer(conn, now);
+	if (aborts < next)
+		next = aborts;
 	if (conn->abort_at < next)
 		next = conn->abort_at;
 	if (conn->reap_at < next)

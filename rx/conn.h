@@ -12,8 +12,11 @@ struct rx_channel {
 	struct rx_call *call; /* NULL: none, or all of it is below */
 	uint32_t number;      /* of the current or last call; 0 = none yet */
 	uint32_t rx_next;     /* one beyond the last seq received in the last call */
-	int32_t abort_code;   /* how the last call ended, 0 = well */
 	uint64_t busy_at;     /* client: when the server last said BUSY; 0 = never */
+	int32_t abort_code;   /* how the last call ended, 0 = well */
+	uint64_t abort_sent;  /* when we last told the peer of it ... */
+	uint64_t abort_at;    /* ... and shall again; 0 = never, both */
+	unsigned abort_left;  /* how often again without being asked */
 };
 
 #define RX_CONN_STATES(X)                                                                                              \
@@ -30,13 +33,20 @@ enum rx_conn_state {
 #undef X
 };
 
+/* Oldest first. */
+struct rx_conn_list {
+	struct rx_conn *head, *tail;
+	unsigned n;
+};
+
 struct rx_conn {
 	struct rx_endpoint *ep;
-	struct rx_conn *next;                    /* hash chain */
-	struct rx_conn *young_next, *young_prev; /* server, not yet proven: oldest first */
+	struct rx_conn *next;                  /* hash chain */
+	struct rx_conn_list *list;             /* server: of those that are bounded in number ... */
+	struct rx_conn *list_next, *list_prev; /* ... and its neighbours there */
 	void *user;
 	enum rx_conn_state state;
-	bool client, released, proven, young;
+	bool client, released, proven;
 	uint32_t epoch, cid, serial; /* cid: channel bits 0; serial: the last one sent */
 	uint16_t service;
 	uint8_t secidx;
@@ -50,8 +60,10 @@ struct rx_conn {
 	uint64_t challenge_at, abort_at, reap_at;
 	unsigned challenges;
 	uint8_t challenge_random[4];
-	uint64_t abort_window; /* throttle: start of the current 3 s ... */
-	unsigned aborts;       /* ... and how many went out in it */
+	uint64_t abort_window;    /* throttle: start of the current 3 s ... */
+	unsigned aborts;          /* ... and how many went out in it */
+	uint64_t response_window; /* likewise of RESPONSEs */
+	unsigned responses;
 	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
 };
 
@@ -76,7 +88,14 @@ struct rx_header rx_conn_header(struct rx_conn *conn, enum rx_packet_type type, 
 bool rx_conn_authenticated(const struct rx_conn *conn);
 
 /* abort.c */
-void rx_abort_call(struct rx_conn *conn, unsigned channel, uint32_t number, int32_t code);
+/* Throttle: ten times in three seconds. */
+bool rx_conn_allowed(uint64_t now, uint64_t *window, unsigned *n);
+/* Tells how the channel's last call ended; too soon after the last time: a little later. */
+void rx_abort_call(struct rx_conn *conn, unsigned channel);
+/* ... and again, a few times, until the channel is used: for a peer that would wait. */
+void rx_abort_repeat(struct rx_conn *conn, unsigned channel);
+/* Sends what is due; when there is more to send, UINT64_MAX = nothing. */
+uint64_t rx_abort_timer(struct rx_conn *conn, uint64_t now);
 void rx_abort_conn(struct rx_conn *conn);
 void rx_abort_raw(struct rx_endpoint *ep, const struct rx_header *h, const struct rx_addr *to, int32_t code);
 

@@ -151,6 +151,15 @@ static void ping_response(struct rx_call *call, uint32_t serial)
 	rx_endpoint_control(call->ep, &call->conn->peer->addr, &h, buf + RX_HEADER_SIZE, n - RX_HEADER_SIZE);
 }
 
+/* Whether one who knew that the channel's last call was aborted would not send this. A
+ * server's ACKs say so only if they follow an ABORT of ours: it may have been lost. */
+static bool unaware(const struct rx_conn *conn, const struct rx_header *h)
+{
+	if (h->type != RX_ACK)
+		return h->type == RX_DATA;
+	return (h->flags & RX_REQUEST_ACK) || (conn->client && conn->channel[h->cid & RX_CHANNEL_MASK].abort_sent);
+}
+
 /* The packet is for the channel's last call, which is over. */
 static void to_finished(struct rx_conn *conn, const struct rx_header *h)
 {
@@ -158,12 +167,12 @@ static void to_finished(struct rx_conn *conn, const struct rx_header *h)
 	const struct rx_channel *ch = &conn->channel[channel];
 	bool asks = h->type == RX_ACK && (h->flags & RX_REQUEST_ACK);
 
-	if (h->type != RX_DATA && !asks)
-		return;
-	if (ch->abort_code)
-		rx_abort_call(conn, channel, ch->number, ch->abort_code);
-	else
+	if (ch->abort_code) {
+		if (unaware(conn, h))
+			rx_abort_call(conn, channel);
+	} else if (h->type == RX_DATA || asks) {
 		ack_from_memory(conn, channel, asks ? RX_ACK_PING_RESPONSE : RX_ACK_DUPLICATE, h->serial);
+	}
 }
 
 static void busy(struct rx_conn *conn, const struct rx_header *h)
@@ -233,14 +242,6 @@ static void data_received(struct rx_call *call, const struct rx_header *h, const
 	struct rx_piece piece;
 	uint32_t top = call->rx_top;
 
-	if (call->client && !call->tx_done && call->rx_high == 1 && call->state == RX_CS_SEND)
-		rx_send_all_acked(call); /* an early reply: what is still to be sent is moot */
-	else if (call->client && call->tx_first != call->tx_next)
-		rx_send_all_acked(call);
-	if (call->client && call->wr_buf) {
-		call->wr_done = call->wr_len;
-		rx_call_progress(call);
-	}
 	rx_jumbo_start(&j, h, body, len);
 	while (rx_jumbo_next(&j, &piece)) {
 		ep->count.s.data_received++;
@@ -288,8 +289,8 @@ static void call_packet(struct rx_call *call, const struct rx_header *h, const u
 	struct rx_conn *conn = call->conn;
 
 	if (call->state == RX_CS_ERROR && h->type != RX_ABORT) {
-		if (h->type == RX_DATA || (h->flags & RX_REQUEST_ACK))
-			rx_abort_call(conn, call->channel, call->number, call->error);
+		if (unaware(conn, h))
+			rx_abort_call(conn, call->channel);
 		return;
 	}
 	switch (h->type) {
@@ -401,9 +402,9 @@ void rx_endpoint_input(struct rx_endpoint *ep, uint64_t now_us, int64_t wall_s, 
 	}
 	client = !(h.flags & RX_CLIENT_INITIATED);
 	conn = rx_conn_lookup(ep, &h, client, from);
-	if (conn)
+	if (conn && conn->secidx == h.security)
 		conn_packet(conn, &h, pkt + RX_HEADER_SIZE, len - RX_HEADER_SIZE, from);
-	else if (!client)
+	else if (!conn && !client)
 		stranger(ep, &h, from, pkt + RX_HEADER_SIZE, len - RX_HEADER_SIZE);
 	else
 		ep->count.spurious++;
@@ -497,6 +498,18 @@ void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const stru
 			for (unsigned k = 0; k < RX_CHANNELS; k++)
 				if (c->channel[k].call)
 					rx_call_fail(c->channel[k].call, RX_CALL_DEAD, false);
+		}
+	}
+}
+
+void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us)
+{
+	ep->now = now_us;
+	for (unsigned i = 0; i < RX_CONN_BUCKETS; i++) {
+		for (struct rx_conn *c = ep->conns[i]; c; c = c->next) {
+			for (unsigned k = 0; k < RX_CHANNELS && !c->client; k++)
+				if (c->channel[k].call && c->channel[k].call->owned)
+					rx_call_fail(c->channel[k].call, RX_CALL_DEAD, true);
 		}
 	}
 }

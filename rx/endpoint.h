@@ -61,8 +61,8 @@ struct rx_endpoint {
 	uint32_t next_cid;
 	struct rx_conn *conns[RX_CONN_BUCKETS];
 	struct rx_peer *peers[RX_PEER_BUCKETS];
-	unsigned nconns, npeers, ncalls, nyoung;
-	struct rx_conn *young_head, *young_tail;
+	unsigned nconns, npeers, ncalls;
+	struct rx_conn_list unproven, anonymous; /* server connections; the latter proven, but rxnull */
 	struct rx_core_service service[RX_SERVICES];
 	unsigned nservices;
 	struct rx_packet_pool pool;
@@ -102,6 +102,8 @@ size_t rx_endpoint_output(struct rx_endpoint *ep, uint64_t now_us, struct rx_add
 bool rx_endpoint_has_output(const struct rx_endpoint *ep);
 /* The network says that nothing can reach this address. */
 void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer);
+/* Ends every server call that a handler has or is to have, and tells the peers. */
+void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us);
 /* Queues a datagram made of header and body. */
 void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h, const void *body,
 			 size_t len);

@@ -214,7 +214,7 @@ static void feed(struct rx_loop *loop)
 	uint64_t now = rx_now_us(loop->env);
 	int64_t wall = loop->env->ops->wall_s(loop->env);
 
-	for (int i = 0; i < loop->in_count; i++) {
+	for (int i = 0; i < loop->in_count && !loop->stopping; i++) {
 		const struct sockaddr_in *sa = &loop->in.addr[i];
 		struct rx_addr from = rx_addr_ipv4(ntohl(sa->sin_addr.s_addr), ntohs(sa->sin_port));
 

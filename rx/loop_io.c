@@ -10,7 +10,7 @@
 
 #include "rx/loop.h"
 
-enum { SOCKET_BUFFER = 4 << 20, SEND_WAIT_MS = 20 };
+enum { SOCKET_BUFFER = 4 << 20, SEND_WAIT_MS = 20, SEND_WAITS = 8 };
 
 static void set_buffer(int fd, int forced, int plain)
 {
@@ -84,7 +84,7 @@ int rx_io_receive(struct rx_loop *loop)
 
 void rx_io_send(struct rx_loop *loop, unsigned n)
 {
-	unsigned done = 0, errors = 0;
+	unsigned done = 0, errors = 0, waits = 0;
 
 	while (done < n) {
 		int k = sendmmsg(loop->fd, loop->out.msg + done, n - done, 0);
@@ -92,6 +92,7 @@ void rx_io_send(struct rx_loop *loop, unsigned n)
 		rx_loop_syscall(loop);
 		if (k > 0) {
 			done += (unsigned)k;
+			waits = 0;
 			continue;
 		}
 		if (errno == EINTR)
@@ -100,7 +101,8 @@ void rx_io_send(struct rx_loop *loop, unsigned n)
 			struct pollfd p = { .fd = loop->fd, .events = POLLOUT };
 
 			rx_loop_syscall(loop);
-			if (poll(&p, 1, SEND_WAIT_MS) <= 0)
+			/* ENOBUFS is the device's queue, of which poll knows nothing. */
+			if (++waits > SEND_WAITS || poll(&p, 1, SEND_WAIT_MS) <= 0)
 				return; /* as if the network had lost them */
 			continue;
 		}

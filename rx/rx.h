@@ -65,7 +65,7 @@ struct rx_loop_config {
 /* Binds the socket and starts the background thread that holds the loop when nobody
  * waits. NULL with err. */
 struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error *err);
-/* All calls must have ended. */
+/* All calls of connections must have ended; those being served are aborted. */
 void rx_loop_free(struct rx_loop *loop);
 uint16_t rx_loop_port(const struct rx_loop *loop);
 struct rx_env *rx_loop_env(const struct rx_loop *loop);

@@ -52,6 +52,7 @@ static void ping_answered(struct rx_call *call, uint32_t serial)
 		rx_peer_rtt_sample(call->conn->peer, call->ep->now, call->ep->now - call->probe[i].at);
 		call->ep->count.rtt_samples++;
 		call->probe[i].serial = 0;
+		call->heard_us = call->ep->now;
 	}
 }
 

@@ -326,6 +326,12 @@ int rx_service_add(struct rx_loop *loop, const struct rx_service_config *config,
 /* Mutex not held; the loop is stopping. */
 void rx_service_stop(struct rx_loop *loop)
 {
+	/* Nobody waits for the rest of a request; nothing new comes in any more. */
+	rx_mutex_lock(&loop->mutex);
+	rx_endpoint_stop_serving(loop->ep, rx_now_us(loop->env));
+	rx_service_run_inline(loop);
+	rx_loop_flush(loop);
+	rx_mutex_unlock(&loop->mutex);
 	while (loop->services) {
 		struct rx_service *s = loop->services;
 

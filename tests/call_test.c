@@ -1,5 +1,6 @@
 /* One endpoint against hand-made packets: exactly what is answered, and when. */
 #include "tests/rig.h"
+#include "tests/toysec.h"
 
 static struct rig R;
 
@@ -411,6 +412,163 @@ static void flood(void)
 	rig_stop(&R);
 }
 
+/* A server that began to reply before it had read everything acknowledges no more of the
+ * request; that it answers PINGs must do. */
+static void unread_request(void)
+{
+	static const char text[4000];
+	struct rx_conn *conn;
+	struct rx_call *call;
+	unsigned pings = 0;
+
+	begin();
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, text, sizeof text);
+	rx_core_call_flush(call, R.now);
+	while (rig_pull(&R))
+		;
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	rig_data(&R, 1, 1, 0, "early");
+	for (uint64_t end = R.now + 200000000; R.now < end && call->state == RX_CS_RECV;) {
+		rig_wait(&R, 1000000);
+		while (rig_pull(&R)) {
+			uint8_t body[RX_ACK_MAX];
+			struct rx_ack a = { .first = 2, .previous = 3, .reason = RX_ACK_PING_RESPONSE, .rwind = 16 };
+
+			if (R.h.type != RX_ACK || R.ack.reason != RX_ACK_PING)
+				continue;
+			pings++;
+			a.serial = R.h.serial;
+			rig_send_h(&R, (struct rx_header){ .type = RX_ACK, .call = 1, .service = RIG_SERVICE }, body,
+				   rx_ack_build(&a, body));
+		}
+	}
+	CU_ASSERT(call->state == RX_CS_RECV && pings > 10);
+	rx_core_call_end(call, R.now, 1);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
+/* ... nor do more packets of each help, or handlers that wait for the rest. */
+static void flood_of_calls(void)
+{
+	begin();
+	for (uint32_t i = 0; i < 20000; i++) {
+		R.peer = rx_addr_ipv4(0x0b000000 + i, 7001);
+		R.cid = i * 4;
+		rig_data(&R, 1, 1, RX_LAST_PACKET, "q");
+		if (R.incoming)
+			serve("r");
+		R.incoming = NULL;
+		rig_data(&R, 2, 2, 0, "q");
+		while (rig_pull(&R))
+			;
+	}
+	CU_ASSERT(R.ep->nconns <= 1024 + 4096);
+	rig_stop(&R);
+}
+
+static void flood_of_requests(void)
+{
+	static struct rx_call *calls[1100];
+	unsigned n = 0, ended = 0;
+
+	begin();
+	for (uint32_t i = 0; i < 20000; i++) {
+		R.peer = rx_addr_ipv4(0x0b000000 + i, 7001);
+		R.cid = i * 4;
+		rig_data(&R, 1, 1, 0, "q");
+		if (R.incoming && n < 1100) {
+			rx_core_call_attach(R.incoming, R.now);
+			calls[n++] = R.incoming;
+		}
+		R.incoming = NULL;
+		while (rig_pull(&R))
+			;
+		for (unsigned k = 0; k < n; k++) {
+			if (calls[k]->state != RX_CS_ERROR)
+				continue;
+			rx_core_call_end(calls[k], R.now, 0);
+			calls[k--] = calls[--n];
+			ended++;
+		}
+		if (R.ep->nconns > 1024)
+			break;
+	}
+	CU_ASSERT(R.ep->nconns <= 1024 && ended > 9000);
+	while (n)
+		rx_core_call_end(calls[--n], R.now, 1);
+	rig_stop(&R);
+}
+
+/* One connection has one security class for life. */
+static void other_index(void)
+{
+	struct rx_header h = { .type = RX_DATA, .call = 1, .seq = 1, .flags = RX_LAST_PACKET, .service = RIG_SERVICE };
+	struct rx_security *sec[5] = { 0 };
+	struct toysec toy;
+
+	begin();
+	toy_init(&toy, 1);
+	sec[0] = R.null_sec;
+	sec[2] = &toy.base;
+	rx_endpoint_service(R.ep, RIG_SERVICE + 1, sec, NULL);
+	h.service = RIG_SERVICE + 1;
+	h.security = 2;
+	rig_send_h(&R, h, "12345678", 8);
+	CU_ASSERT_EQUAL(rig_pull(&R), RX_CHALLENGE);
+	h.security = 0;
+	rig_send_h(&R, h, "12345678", 8);
+	CU_ASSERT(R.incomings == 0 && R.ep->nconns == 1);
+	rig_stop(&R);
+}
+
+/* A client signs for one server at a sane rate, whoever asks. */
+static void challenge_rate(void)
+{
+	unsigned responses = 0;
+	struct rx_conn *conn;
+	struct rx_call *call;
+	struct toysec toy;
+
+	begin();
+	toy_init(&toy, 1);
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, &toy.base, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, "x", 1);
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	for (unsigned i = 0; i < 1000; i++) {
+		rig_send_h(&R, (struct rx_header){ .type = RX_CHALLENGE, .security = 2, .service = RIG_SERVICE },
+			   "nonc", 4);
+		while (rig_pull(&R))
+			responses += R.h.type == RX_RESPONSE;
+		R.now += 1000;
+	}
+	CU_ASSERT(responses >= 5 && responses <= 20);
+	rx_core_call_end(call, R.now, 1);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
+/* Who has proven nothing gets no room for more than ordinary packets. */
+static void oversize(void)
+{
+	static uint8_t body[8000];
+	struct rx_header h = { .type = RX_DATA, .call = 1, .seq = 2, .service = RIG_SERVICE };
+
+	begin();
+	rig_send_h(&R, h, body, sizeof body);
+	CU_ASSERT(R.ep->pool.nused == 0 && R.ep->count.s.bogus == 1);
+	rig_send_h(&R, h, body, 1472);
+	CU_ASSERT_EQUAL(R.ep->pool.nused, 1);
+	rig_stop(&R);
+}
+
 static void jumbogram(void)
 {
 	static uint8_t body[2 * 1416 + 3];
@@ -443,4 +601,10 @@ UNIT_MAIN("call", { "RX-18 single packet call: exact packets", single },
 	  { "RX-45 aborts with wrong number, short body, code 0", aborts }, { "RX-56 ACKALL", ackall },
 	  { "RX-16 evil trailers: progress", evil_trailer }, { "bad packets make no state", bad_packets },
 	  { "RX-59 serial and call number wrap", wrap }, { "RX-60 flood of spoofed connections is bounded", flood },
+	  { "... also of calls that are answered", flood_of_calls },
+	  { "... and of requests that never end", flood_of_requests },
+	  { "SEC-18 another security index on a live connection", other_index },
+	  { "SEC-20 a flood of challenges", challenge_rate },
+	  { "big packets only from peers that have proven themselves", oversize },
+	  { "a server that answers PINGs lives, whatever else its ACKs say", unread_request },
 	  { "RX-53 jumbogram delivered", jumbogram })

@@ -287,8 +287,40 @@ static void refused(void)
 	stop();
 }
 
+/* A loop goes while its services still wait for the rest of their requests. */
+static void stop_serving(void)
+{
+	static const uint16_t services[] = { INLINE, WORKER };
+	struct rx_error err = { 0 };
+	struct rx_conn *conn[2];
+	struct rx_call *call[2];
+	struct rx_stats stats;
+	static uint8_t some[20000];
+	uint64_t began;
+
+	start();
+	for (unsigned i = 0; i < 2; i++) {
+		conn[i] = rx_conn_new(client, &server_addr, services[i], null_sec, &err);
+		call[i] = rx_call_new(conn[i], &err);
+		CU_ASSERT(!rx_call_write(call[i], some, sizeof some));
+	}
+	do
+		rx_loop_stats(server, &stats);
+	while (stats.data_received < 20);
+	began = rx_now_us(rx_loop_env(client));
+	rx_loop_free(server);
+	CU_ASSERT(rx_now_us(rx_loop_env(client)) - began < 10000000);
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT(rx_call_end(call[i], 0, RX_ORIGIN_AFS, &err) == -1 && err.code == RX_CALL_DEAD);
+		rx_conn_free(conn[i]);
+	}
+	rx_loop_free(client);
+	rx_security_put(null_sec);
+}
+
 UNIT_MAIN("loop", { "one call at a time; aborts; unknown service", one_call },
 	  { "six threads on one connection of four channels", parallel },
 	  { "16 MiB each way, null security, streaming worker", bulk_null },
 	  { "16 MiB each way, a class that challenges and seals", bulk_secure },
-	  { "empty calls, inline service", empty_calls }, { "port unreachable ends a call at once", refused })
+	  { "empty calls, inline service", empty_calls }, { "port unreachable ends a call at once", refused },
+	  { "a loop ends with requests half received", stop_serving })

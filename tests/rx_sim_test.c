@@ -388,6 +388,105 @@ static void handler_abort(void)
 	stop();
 }
 
+/* A link that loses ABORTs of the client, and what the server says once one was sent. */
+static struct {
+	uint64_t until;      /* ABORTs are lost before */
+	bool quiet;          /* the server's packets are lost, too */
+	unsigned sent, lost; /* ABORTs */
+} aborts;
+
+static bool lose_aborts(struct sim *sim, struct sim_node *from, uint8_t *pkt, size_t len)
+{
+	bool lose = sim->now < aborts.until;
+
+	(void)len;
+	if (from == &sim->node[1])
+		return !(aborts.quiet && aborts.sent);
+	if (pkt[20] != RX_ABORT)
+		return true;
+	aborts.sent++;
+	aborts.lost += lose;
+	return !lose;
+}
+
+/* A request of which the server still waits for more is given up. */
+static struct sim_call *given_up(struct rx_conn *conn, uint64_t lost_for_us, bool quiet)
+{
+	struct sim_call *c = sim_call(conn, 100000000, 8);
+
+	sim_run(&S, 500000);
+	CU_ASSERT_EQUAL(c->call->state, RX_CS_SEND);
+	memset(&aborts, 0, sizeof aborts);
+	aborts.until = S.now + lost_for_us;
+	aborts.quiet = quiet;
+	S.filter = lose_aborts;
+	sim_abort(c, RX_USER_ABORT);
+	return S.node[1].last;
+}
+
+static void lost_abort(void)
+{
+	struct sim_call *served;
+
+	/* What the server still says is answered. */
+	start(26, &sim_perfect);
+	served = given_up(conn_to_server(), 1000, false);
+	CU_ASSERT(sim_finish(served, 50000) && served->result == RX_USER_ABORT && aborts.lost == 1);
+	sim_run(&S, 60000000);
+	CU_ASSERT(aborts.sent <= 6);
+	stop();
+	/* It says nothing any more: the ABORT is repeated. */
+	start(27, &sim_perfect);
+	served = given_up(conn_to_server(), 400000, true);
+	CU_ASSERT(sim_finish(served, 2000000) && served->result == RX_USER_ABORT && aborts.lost >= 2);
+	sim_run(&S, 60000000);
+	CU_ASSERT(aborts.sent <= 6);
+	stop();
+}
+
+static void lost_abort_released(void)
+{
+	struct sim_call *served;
+	struct rx_conn *conn;
+
+	start(28, &sim_perfect);
+	conn = conn_to_server();
+	served = given_up(conn, 400000, true);
+	rx_core_conn_release(conn, S.now);
+	CU_ASSERT(sim_finish(served, 2000000) && served->result == RX_USER_ABORT);
+	sim_run(&S, 10000000);
+	CU_ASSERT_EQUAL(S.node[0].ep->nconns, 0);
+	stop();
+}
+
+/* Nothing is repeated where the server waits for nothing, nor once the channel is used. */
+static void abort_once(void)
+{
+	struct rx_conn *conn;
+	struct sim_call *c;
+
+	start(29, &sim_perfect);
+	S.node[1].hang = true;
+	conn = conn_to_server();
+	c = sim_call(conn, 8, 8);
+	sim_run(&S, 500000);
+	memset(&aborts, 0, sizeof aborts);
+	S.filter = lose_aborts;
+	sim_abort(c, RX_USER_ABORT);
+	sim_run(&S, 60000000);
+	CU_ASSERT_EQUAL(aborts.sent, 1);
+	S.node[1].hang = false;
+	for (unsigned i = 0; i < RX_CHANNELS; i++)
+		given_up(conn, 0, false);
+	for (unsigned i = 0; i < RX_CHANNELS; i++)
+		CU_ASSERT_FATAL((c = sim_call(conn, 8, 8)) != NULL);
+	sim_run(&S, 1000);
+	aborts.sent = 0;
+	CU_ASSERT(sim_finish(c, 5000000) && !c->result);
+	CU_ASSERT_EQUAL(aborts.sent, 0);
+	stop();
+}
+
 static void restart(void)
 {
 	struct rx_conn *conn;
@@ -539,6 +638,36 @@ static void forged(void)
 	stop();
 }
 
+/* With every ACK of the server comes something that claims to be its reply. */
+static bool add_forged_reply(struct sim *sim, struct sim_node *from, uint8_t *pkt, size_t len)
+{
+	uint8_t forgery[100];
+
+	(void)len;
+	if (from != &sim->node[1] || pkt[20] != RX_ACK)
+		return true;
+	memcpy(forgery, pkt, RX_HEADER_SIZE);
+	memset(forgery + RX_HEADER_SIZE, 0, sizeof forgery - RX_HEADER_SIZE);
+	rx_put32(forgery + 12, 1);
+	forgery[20] = RX_DATA;
+	forgery[21] = 0;
+	rx_endpoint_input(sim->node[0].ep, sim->now, 1700000000, &from->addr, forgery, sizeof forgery);
+	return true;
+}
+
+static void forged_reply(void)
+{
+	struct toysec toy;
+
+	start(30, &sim_perfect);
+	toy_init(&toy, 0x33);
+	sim_serve(&S.node[1], SERVICE + 1, &toy.base);
+	S.filter = add_forged_reply;
+	CU_ASSERT(transfer(sim_conn(&S.node[0], &S.node[1], SERVICE + 1, &toy.base), 1000000, 8, 60000000));
+	CU_ASSERT(S.node[0].ep->count.forged > 3);
+	stop();
+}
+
 UNIT_MAIN("rx_sim", { "two endpoints exchange calls", simple },
 	  { "RX-05/06 four channels, the fifth call waits; call numbers", channels },
 	  { "RX-07 cid uniqueness over 10^6 connections", cids },
@@ -554,9 +683,12 @@ UNIT_MAIN("rx_sim", { "two endpoints exchange calls", simple },
 	  { "RX-38 keepalive through a silent 60 s handler; dead responder", keepalive },
 	  { "RX-39/42 hard timeout -3; that channel is avoided", hard_time },
 	  { "RX-44 connection abort fails all calls", conn_abort }, { "handler's code arrives", handler_abort },
+	  { "a lost ABORT is said again until the server knows", lost_abort },
+	  { "... also by a connection given back", lost_abort_released }, { "... and only then", abort_once },
 	  { "RX-47 server restart mid-call", restart },
 	  { "RX-47/50/51 challenge resent, oracle refused, wrong key", challenge },
 	  { "damaged packets never take a true one's place", forged },
+	  { "a forged reply does not count as one", forged_reply },
 	  { "RX-59 worn-out connection renews itself", renewal },
 	  { "RX-62 50 ms delay: window-limited rate", delay_50ms }, { "RX-64 same seed, same packets", deterministic },
 	  { "200 seeds of a bad network", many_seeds })

@@ -133,6 +133,11 @@ static void end_call(struct sim_call *c, int32_t code)
 	rx_core_call_end(call, c->node->sim->now, code);
 }
 
+void sim_abort(struct sim_call *call, int32_t code)
+{
+	end_call(call, code);
+}
+
 void sim_restart(struct sim_node *node)
 {
 	struct rx_endpoint_config cfg = node->ep->cfg;

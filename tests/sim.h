@@ -77,6 +77,8 @@ void sim_restart(struct sim_node *node);
 struct rx_conn *sim_conn(struct sim_node *client, struct sim_node *server, uint16_t service, struct rx_security *sec);
 /* NULL when no channel is free. req_len >= 8, or 0 for an empty request. */
 struct sim_call *sim_call(struct rx_conn *conn, uint32_t req_len, uint32_t reply_len);
+/* The owner of the call gives it up. */
+void sim_abort(struct sim_call *call, int32_t code);
 /* Runs until the call has ended (true) or the virtual time limit has passed. */
 bool sim_finish(struct sim_call *call, uint64_t limit_us);
 void sim_run(struct sim *sim, uint64_t for_us);
