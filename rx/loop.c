@@ -8,9 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum {
 	SPIN_US = 50,
@@ -25,33 +23,25 @@ static int spinning;
 
 void rx_loop_wake(struct rx_loop *loop, struct rx_waiter *w)
 {
-	uint64_t one = 1;
-
 	w->done = true;
 	if (w->parked) {
 		__atomic_fetch_add(&loop->wakeups, 1, __ATOMIC_RELAXED);
 		rx_cond_signal(&w->cond);
 	} else if (w == loop->leader && loop->asleep) {
 		loop->asleep = false;
-		rx_loop_syscall(loop);
-		if (write(loop->kick_fd, &one, sizeof one) < 0)
-			abort();
+		loop->net->ops->kick(loop->net);
 	}
 }
 
 void rx_loop_kick(struct rx_loop *loop)
 {
-	uint64_t one = 1;
-
 	if (!loop->asleep)
 		return;
 	if (!loop->stopping && !loop->inline_head && rx_endpoint_deadline(loop->ep) >= loop->sleep_until)
 		return;
 	loop->asleep = false;
-	rx_loop_syscall(loop);
 	__atomic_fetch_add(&loop->wakeups, 1, __ATOMIC_RELAXED);
-	if (write(loop->kick_fd, &one, sizeof one) < 0)
-		abort();
+	loop->net->ops->kick(loop->net);
 }
 
 static void on_progress(struct rx_call *call, void *arg)
@@ -95,56 +85,33 @@ void rx_loop_flush(struct rx_loop *loop)
 		unsigned n = 0;
 
 		while (n < RX_BATCH && used + RX_OUTPUT_MAX <= RX_STAGE) {
-			struct rx_addr to;
-			size_t len = rx_endpoint_output(loop->ep, now, &to, loop->out_data + used);
+			struct rx_datagram *d = &loop->out[n];
 
-			if (!len)
+			d->data = loop->out_data + used;
+			d->len = rx_endpoint_output(loop->ep, now, &d->addr, d->data);
+			if (!d->len)
 				break;
-			loop->out.iov[n] = (struct iovec){ loop->out_data + used, len };
-			loop->out.addr[n] = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(to.port) };
-			loop->out.addr[n].sin_addr.s_addr = htonl(rx_addr_ip(&to));
-			used += len;
+			used += d->len;
 			n++;
 		}
 		if (!n)
 			break;
 		rx_mutex_unlock(&loop->mutex);
-		rx_io_send(loop, n);
+		loop->net->ops->send(loop->net, loop->out, n);
 		rx_mutex_lock(&loop->mutex);
 	}
 	loop->sending = false;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static unsigned receive(struct rx_loop *loop)
 {
-	struct rx_loop *loop = arg;
-
-	(void)fd;
-	(void)what;
-	loop->in_count = rx_io_receive(loop);
-}
-
-static void on_kick(evutil_socket_t fd, short what, void *arg)
-{
-	uint64_t n;
-
-	(void)what;
-	rx_loop_syscall(arg);
-	if (read(fd, &n, sizeof n) < 0)
-		return;
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
+	return loop->net->ops->receive(loop->net, loop->in);
 }
 
 /* Whether this leader may spin before it sleeps now. */
 static bool may_spin(struct rx_loop *loop, uint64_t now)
 {
-	if (now < loop->spin_pause_until)
+	if (!loop->net->may_spin || now < loop->spin_pause_until)
 		return false;
 	if (loop->spin_misses > SPIN_MISSES && loop->spin_misses++ % SPIN_CHECK)
 		return false;
@@ -152,16 +119,16 @@ static bool may_spin(struct rx_loop *loop, uint64_t now)
 }
 
 /* Polls the socket for a moment. */
-static int spin(struct rx_loop *loop)
+static unsigned spin(struct rx_loop *loop)
 {
 	uint64_t began = rx_now_us(loop->env), now = began;
 	struct rusage usage;
-	int n = 0;
+	unsigned n = 0;
 
 	if (!may_spin(loop, began))
 		return 0;
 	while (!n && now - began < SPIN_US) {
-		n = rx_io_receive(loop);
+		n = receive(loop);
 		now = rx_now_us(loop->env);
 	}
 	__atomic_store_n(&spinning, 0, __ATOMIC_RELEASE);
@@ -171,7 +138,7 @@ static int spin(struct rx_loop *loop)
 	}
 	loop->spin_misses++;
 	/* Somebody else wanted this CPU: leave it to them for a while. */
-	rx_loop_syscall(loop);
+	__atomic_fetch_add(&loop->net->syscalls, 1, __ATOMIC_RELAXED);
 	if (!getrusage(RUSAGE_THREAD, &usage)) {
 		if (usage.ru_nivcsw > loop->involuntary + 1)
 			loop->spin_pause_until = now + SPIN_PAUSE_US;
@@ -180,26 +147,18 @@ static int spin(struct rx_loop *loop)
 	return 0;
 }
 
-/* Sleeps in libevent until a datagram, a kick or the deadline; mutex held at both ends. */
+/* Sleeps until a datagram, a kick or the deadline; mutex held at both ends. */
 static void sleep_once(struct rx_loop *loop)
 {
-	uint64_t deadline = rx_endpoint_deadline(loop->ep), now = rx_now_us(loop->env);
+	uint64_t deadline = rx_endpoint_deadline(loop->ep);
 
-	if (deadline <= now)
+	if (deadline <= rx_now_us(loop->env))
 		return;
 	loop->asleep = true;
 	loop->sleep_until = deadline;
 	rx_mutex_unlock(&loop->mutex);
-	if (deadline != UINT64_MAX) {
-		struct timeval tv = { .tv_sec = (time_t)((deadline - now) / 1000000),
-				      .tv_usec = (suseconds_t)((deadline - now) % 1000000) };
-
-		event_add(loop->ev_timer, &tv);
-	} else {
-		event_del(loop->ev_timer);
-	}
-	rx_loop_syscall(loop);
-	event_base_loop(loop->base, EVLOOP_ONCE);
+	if (loop->net->ops->wait(loop->net, deadline))
+		loop->in_count = receive(loop);
 	rx_mutex_lock(&loop->mutex);
 	loop->asleep = false;
 }
@@ -214,12 +173,8 @@ static void feed(struct rx_loop *loop)
 	uint64_t now = rx_now_us(loop->env);
 	int64_t wall = loop->env->ops->wall_s(loop->env);
 
-	for (int i = 0; i < loop->in_count && !loop->stopping; i++) {
-		const struct sockaddr_in *sa = &loop->in.addr[i];
-		struct rx_addr from = rx_addr_ipv4(ntohl(sa->sin_addr.s_addr), ntohs(sa->sin_port));
-
-		rx_endpoint_input(loop->ep, now, wall, &from, loop->in.iov[i].iov_base, loop->in.msg[i].msg_len);
-	}
+	for (unsigned i = 0; i < loop->in_count && !loop->stopping; i++)
+		rx_endpoint_input(loop->ep, now, wall, &loop->in[i].addr, loop->in[i].data, loop->in[i].len);
 	loop->in_count = 0;
 }
 
@@ -246,7 +201,7 @@ static void lead(struct rx_loop *loop, struct rx_waiter *w)
 		if (loop->inline_head)
 			continue;
 		rx_mutex_unlock(&loop->mutex);
-		loop->in_count = rx_io_receive(loop);
+		loop->in_count = receive(loop);
 		if (!loop->in_count && w)
 			loop->in_count = spin(loop);
 		rx_mutex_lock(&loop->mutex);
@@ -344,43 +299,20 @@ static void env_random(void *arg, void *buf, size_t len)
 	env->ops->random(env, buf, len);
 }
 
-static int make_events(struct rx_loop *loop, struct rx_error *err)
+static void on_unreachable(void *arg, const struct rx_addr *peer)
 {
-	struct event_config *cfg = event_config_new();
+	struct rx_loop *loop = arg;
 
-	/* Only the leader touches the base, and leads pass through the mutex. */
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	loop->base = event_base_new_with_config(cfg);
-	event_config_free(cfg);
-	loop->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!loop->base || loop->kick_fd < 0)
-		return rx_error_errno(err, errno, "cannot make an event loop");
-	loop->ev_read = event_new(loop->base, loop->fd, EV_READ | EV_PERSIST, on_readable, loop);
-	loop->ev_kick = event_new(loop->base, loop->kick_fd, EV_READ | EV_PERSIST, on_kick, loop);
-	loop->ev_timer = evtimer_new(loop->base, on_timer, loop);
-	if (!loop->ev_read || !loop->ev_kick || !loop->ev_timer)
-		return rx_error_errno(err, ENOMEM, "events");
-	event_add(loop->ev_read, NULL);
-	event_add(loop->ev_kick, NULL);
-	return 0;
+	rx_mutex_lock(&loop->mutex);
+	rx_endpoint_unreachable(loop->ep, rx_now_us(loop->env), peer);
+	rx_mutex_unlock(&loop->mutex);
 }
 
 static void loop_destroy(struct rx_loop *loop)
 {
 	rx_endpoint_free(loop->ep);
-	if (loop->ev_read)
-		event_free(loop->ev_read);
-	if (loop->ev_kick)
-		event_free(loop->ev_kick);
-	if (loop->ev_timer)
-		event_free(loop->ev_timer);
-	if (loop->base)
-		event_base_free(loop->base);
-	if (loop->fd >= 0)
-		close(loop->fd);
-	if (loop->kick_fd >= 0)
-		close(loop->kick_fd);
-	free(loop->in_data);
+	if (loop->net)
+		loop->net->ops->free(loop->net);
 	free(loop->out_data);
 	rx_cond_destroy(&loop->background_cond);
 	rx_mutex_destroy(&loop->mutex);
@@ -398,12 +330,19 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 		return NULL;
 	}
 	loop->env = config->env ? config->env : rx_env_posix();
-	loop->fd = loop->kick_fd = -1;
 	rx_mutex_init(&loop->mutex, loop->env, RX_RANK_LOOP, "rx loop");
 	rx_cond_init(&loop->background_cond, loop->env);
 	strncpy(loop->version, config->version ? config->version : "umafs", sizeof loop->version - 1);
-	if (rx_io_open(loop, config->bind_ip, config->bind_port, err) || make_events(loop, err))
+	loop->net = config->net ? config->net : rx_net_udp(loop->env, config->bind_ip, config->bind_port, err);
+	if (!loop->net)
 		goto fail;
+	loop->net->unreachable = on_unreachable;
+	loop->net->arg = loop;
+	loop->out_data = malloc(RX_STAGE);
+	if (!loop->out_data) {
+		rx_error_errno(err, ENOMEM, "datagram buffers");
+		goto fail;
+	}
 	ec.random = env_random;
 	ec.random_arg = loop->env;
 	env_random(loop->env, &ec.epoch, sizeof ec.epoch);
@@ -441,7 +380,7 @@ void rx_loop_free(struct rx_loop *loop)
 
 uint16_t rx_loop_port(const struct rx_loop *loop)
 {
-	return loop->port;
+	return loop->net->port;
 }
 
 struct rx_env *rx_loop_env(const struct rx_loop *loop)
@@ -454,6 +393,6 @@ void rx_loop_stats(struct rx_loop *loop, struct rx_stats *out)
 	rx_mutex_lock(&loop->mutex);
 	*out = loop->ep->count.s;
 	rx_mutex_unlock(&loop->mutex);
-	out->syscalls = __atomic_load_n(&loop->syscalls, __ATOMIC_RELAXED);
+	out->syscalls = __atomic_load_n(&loop->net->syscalls, __ATOMIC_RELAXED);
 	out->wakeups = __atomic_load_n(&loop->wakeups, __ATOMIC_RELAXED);
 }

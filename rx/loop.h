@@ -1,20 +1,13 @@
-/* Inside the binding of an endpoint to a UDP socket and libevent: loop.c (who leads,
- * and the blocking calls), loop_io.c (the socket), service.c (handlers). One mutex
- * guards the endpoint and everything here except what is marked as the leader's. */
+/* Inside the binding of an endpoint to a network: loop.c (who leads), blocking.c (the
+ * calls that wait), service.c (handlers). One mutex guards the endpoint and everything
+ * here except what is marked as the leader's. */
 #ifndef UMAFS_RX_LOOP_H
 #define UMAFS_RX_LOOP_H
 
-#include <event2/event.h>
-#include <sys/socket.h>
-
 #include "rx/endpoint.h"
-#include "rx/rx.h"
+#include "rx/net.h"
 
-enum {
-	RX_BATCH = 32,
-	RX_RECV_BUFFER = 65536,
-	RX_STAGE = 8 * RX_OUTPUT_MAX,
-};
+enum { RX_STAGE = 8 * RX_OUTPUT_MAX };
 
 /* What call->user points to starts with its kind. */
 enum rx_user_kind { RX_USER_WAITER, RX_USER_INLINE };
@@ -29,21 +22,13 @@ struct rx_waiter {
 	struct rx_waiter *chan_next;
 };
 
-/* Datagrams of one system call. */
-struct rx_io_batch {
-	struct mmsghdr msg[RX_BATCH];
-	struct iovec iov[RX_BATCH];
-	struct sockaddr_in addr[RX_BATCH];
-};
-
 struct rx_service;
 
 struct rx_loop {
 	struct rx_env *env;
 	struct rx_mutex mutex;
 	struct rx_endpoint *ep;
-	int fd, kick_fd;
-	uint16_t port;
+	struct rx_net *net; /* owned */
 	bool leading, asleep, sending, stopping;
 	struct rx_waiter *leader; /* NULL: nobody, or the background thread */
 	uint64_t sleep_until, idle_since, lead_count;
@@ -58,20 +43,17 @@ struct rx_loop {
 	char version[65];
 
 	/* The leader's alone. */
-	struct event_base *base;
-	struct event *ev_read, *ev_kick, *ev_timer;
-	struct rx_io_batch in;
-	uint8_t *in_data; /* RX_BATCH * RX_RECV_BUFFER */
-	int in_count;
+	struct rx_datagram in[RX_BATCH];
+	unsigned in_count;
 	unsigned spin_misses;
 	uint64_t spin_pause_until;
 	long involuntary;
 
 	/* The sender's alone (`sending`). */
-	struct rx_io_batch out;
+	struct rx_datagram out[RX_BATCH];
 	uint8_t *out_data; /* RX_STAGE */
 
-	uint64_t syscalls, wakeups; /* atomic */
+	uint64_t wakeups; /* atomic */
 };
 
 /* loop.c; mutex held */
@@ -86,20 +68,6 @@ static inline struct rx_loop *rx_loop_of(const struct rx_conn *conn)
 {
 	return conn->ep->cfg.up_arg;
 }
-
-static inline void rx_loop_syscall(struct rx_loop *loop)
-{
-	__atomic_fetch_add(&loop->syscalls, 1, __ATOMIC_RELAXED);
-}
-
-/* loop_io.c; no mutex needed */
-int rx_io_open(struct rx_loop *loop, uint32_t ip, uint16_t port, struct rx_error *err);
-/* Non-blocking: how many datagrams lie in loop->in. */
-int rx_io_receive(struct rx_loop *loop);
-/* Sends loop->out.msg[0..n). */
-void rx_io_send(struct rx_loop *loop, unsigned n);
-/* Takes the mutex itself, for every peer reported unreachable. */
-void rx_io_errors(struct rx_loop *loop);
 
 /* service.c; mutex held */
 void rx_service_incoming(struct rx_loop *loop, struct rx_call *call);
