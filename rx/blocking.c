@@ -6,6 +6,9 @@
 
 #include "rx/loop.h"
 
+/* As much of a reply as nobody wanted is waited for; a hostile one has no end. */
+enum { DISCARD_MAX = 1 << 20 };
+
 struct rx_conn *rx_conn_new(struct rx_loop *loop, const struct rx_addr *peer, uint16_t service, struct rx_security *sec,
 			    struct rx_error *err)
 {
@@ -176,9 +179,11 @@ int rx_call_end(struct rx_call *call, int32_t abort_code, enum rx_origin service
 	if (!abort_code) {
 		rx_core_call_flush(call, rx_now_us(loop->env));
 		if (call->state == RX_CS_RECV && !call->rx_eof) {
-			rx_core_call_post_read(call, rx_now_us(loop->env), NULL, SIZE_MAX);
+			rx_core_call_post_read(call, rx_now_us(loop->env), NULL, DISCARD_MAX);
 			read_wait(loop, call);
 			rx_core_call_unpost_read(call);
+			if (call->state == RX_CS_RECV && !call->rx_eof)
+				abort_code = RX_PROTOCOL_ERROR;
 		}
 	}
 	code = call->error ? call->error : abort_code;

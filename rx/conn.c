@@ -1,5 +1,6 @@
-/* Connections: identity, lookup, birth and death, and the bound on server connections
- * that have proven nothing yet. Called under the endpoint's lock. */
+/* Connections: identity, lookup, birth and death, and the bounds on server connections
+ * of strangers: those that have proven nothing yet, and those that are anonymous for
+ * good. Called under the endpoint's lock. */
 #include "rx/conn.h"
 
 #include <assert.h>

@@ -100,7 +100,7 @@ int rx_call_write(struct rx_call *call, const void *buf, size_t len);
 ptrdiff_t rx_call_read(struct rx_call *call, void *buf, size_t len);
 
 /* Sends what is left, and ends the call. abort_code != 0 aborts it. Frees the call.
- * Returns 0 when the peer's reply came to its end (unread bytes are discarded), else
+ * Returns 0 when the peer's reply came to its end (up to 1 MiB unread is discarded), else
  * -1 with err from the abort code; err's origin for AFS codes is found by
  * `service_origin`. */
 int rx_call_end(struct rx_call *call, int32_t abort_code, enum rx_origin service_origin, struct rx_error *err);

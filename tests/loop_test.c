@@ -287,6 +287,28 @@ static void refused(void)
 	stop();
 }
 
+/* A reply may be left unread, but not one without end. */
+static void unread_reply(void)
+{
+	static const uint32_t size[] = { 100000, BULK };
+	struct rx_error err = { 0 };
+	struct rx_conn *conn;
+	uint8_t head[4];
+
+	start();
+	conn = rx_conn_new(client, &server_addr, WORKER, null_sec, &err);
+	for (unsigned i = 0; i < 2; i++) {
+		struct rx_call *call = rx_call_new(conn, &err);
+
+		rx_put32(head, size[i]);
+		CU_ASSERT(!rx_call_write(call, head, sizeof head));
+		CU_ASSERT_EQUAL(rx_call_end(call, 0, RX_ORIGIN_AFS, &err), i ? -1 : 0);
+		CU_ASSERT_EQUAL(err.code, i ? RX_PROTOCOL_ERROR : 0);
+	}
+	rx_conn_free(conn);
+	stop();
+}
+
 /* A loop goes while its services still wait for the rest of their requests. */
 static void stop_serving(void)
 {
@@ -323,4 +345,5 @@ UNIT_MAIN("loop", { "one call at a time; aborts; unknown service", one_call },
 	  { "16 MiB each way, null security, streaming worker", bulk_null },
 	  { "16 MiB each way, a class that challenges and seals", bulk_secure },
 	  { "empty calls, inline service", empty_calls }, { "port unreachable ends a call at once", refused },
+	  { "the rest of a reply is read, unless it has no end", unread_reply },
 	  { "a loop ends with requests half received", stop_serving })
