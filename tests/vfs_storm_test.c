@@ -438,10 +438,13 @@ static void settle(struct storm *s)
 		for (int i = 0; i < WRITERS; i++) /* I17 */
 			HOLDS(s, soft_load(s->source, s->maps[i] + offset_of(c), i) == at_server);
 		HOLDS(s, s->cells[c].on_server[at_server]);
-		/* I5. A store's hull may bring back what the server had before a third party's
-		 * write that came just before it: the last writer of a range wins, and is told. */
-		if (!s->cells[c].lost)
-			HOLDS(s, at_server == s->cells[c].last || (is_strangers(c) && was_told(s, CM_EVENT_OVERWROTE)));
+		/* I5. A store's hull, or a gap that it bridges, may bring back what the server had
+		 * before a third party's write: the last writer of a range wins, and is told,
+		 * unless a later part of that very store was refused: then it is told that. */
+		if (s->cells[c].lost)
+			continue;
+		HOLDS(s, at_server == s->cells[c].last ||
+				 (is_strangers(c) && was_told(s, CM_EVENT_OVERWROTE) + was_told(s, CM_EVENT_KILLED)));
 	}
 }
 
