@@ -86,7 +86,8 @@ static void destroy(struct cm *cm)
 
 struct cm *cm_new(const struct cm_config *config, struct rx_error *err)
 {
-	struct rx_loop_config loop = { .bind_ip = config->bind_ip,
+	struct rx_loop_config loop = { .net = config->net,
+				       .bind_ip = config->bind_ip,
 				       .bind_port = config->port,
 				       .dead_time_s = config->dead_time_s,
 				       .debug_answers = true };

@@ -51,6 +51,7 @@ struct cm_event {
 
 struct cm_config {
 	struct rx_env *env;        /* NULL: rx_env_posix() */
+	struct rx_net *net;        /* taken over by success (rx/net.h); NULL: UDP, see port and bind_ip */
 	const char *confdir;       /* NULL: the search list */
 	const char *cell;          /* NULL: ThisCell */
 	uint16_t port;             /* callback service and all calls; 0 = any */

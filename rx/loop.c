@@ -360,6 +360,8 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 	}
 	return loop;
 fail:
+	if (config->net)
+		loop->net = NULL; /* still the caller's */
 	loop_destroy(loop);
 	return NULL;
 }

@@ -55,7 +55,7 @@ struct rx_call;
 
 struct rx_loop_config {
 	struct rx_env *env;   /* NULL: rx_env_posix() */
-	struct rx_net *net;   /* taken over (rx/net.h); NULL: UDP, bound as follows */
+	struct rx_net *net;   /* taken over by success (rx/net.h); NULL: UDP, bound as follows */
 	uint32_t bind_ip;     /* host order, 0 = any */
 	uint16_t bind_port;   /* 0 = any; rx_loop_port() tells */
 	unsigned dead_time_s; /* silence after which a call is dead; 0 = 50 */
