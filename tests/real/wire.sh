@@ -55,7 +55,7 @@ check "... and the trace tells of it" asserted \
 check "... duplicates" there_and_back duplicate "packet $rx prob 10% -> duplicate 2 gap 1ms"
 check "... reordering" there_and_back reorder "packet $rx prob 10% -> reorder 3 within 20ms"
 check "... packets cut short" there_and_back cut "packet $rx prob 2% -> truncate 20"
-check "... a burst" there_and_back burst "packet $rx type data seq 9 nth 1 -> burst 6"
+check "... a burst" there_and_back burst "packet $rx type data nth 9 -> burst 6"
 check "... 10 ms away, jitter 3 ms" there_and_back delay "packet $rx -> delay 5ms" "packet $rx -> jitter 3ms"
 check "... no ACK of a certain reason" there_and_back reason "packet type ack reason ping-response -> drop"
 
