@@ -67,5 +67,24 @@ afsio() {
 			bash -c "afsio read -file $dir/afsio -cell umafs.test >'$tmp/afsio'" && cmp "$tmp/in" "$tmp/afsio"
 }
 check "OpenAFS's afsio to OpenAFS's fileserver, loss 2 %" afsio
+fuse() {
+	mkdir -p "$tmp/mnt" "$tmp/fuse/cache" && cp "$cell/conf/ThisCell" "$cell/conf/CellServDB" "$tmp/fuse" &&
+		echo "$tmp/mnt:$tmp/fuse/cache:100000" >"$tmp/fuse/cacheinfo" || return 1
+	# shellcheck disable=SC2016
+	through alice "packet prob 2% $rx -> drop" -- timeout 60 bash -c '
+		afsd.fuse -f -dynroot -fakestat -mountdir "$1/mnt" -memcache -blocks 100000 -confdir "$1/fuse" >"$1/fuse.log" 2>&1 &
+		afsd=$!
+		end=$((SECONDS + 20))
+		until ls "$1/mnt/umafs.test/big" >/dev/null 2>&1; do
+			((SECONDS < end)) || break
+			sleep 0.02
+		done
+		cmp "$1/mnt/umafs.test/${2#/afs/umafs.test/}/afsio" "$1/in"
+		rc=$?
+		kill $afsd
+		wait $afsd
+		exit $rc' fuse "$tmp" "$dir"
+}
+check "OpenAFS's afsd.fuse to OpenAFS's servers, loss 2 %" fuse
 umafs alice rm -r $dir >/dev/null
 plan
