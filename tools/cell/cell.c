@@ -164,11 +164,13 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 						.uuid = server_uuid(config->fs_ip[i]),
 						.started = cell->started };
 	cell->anonymous = rx_null_new();
-	cell->keys = cell_keys_new(cell, config->keytab, err);
+	if (fill(cell, config, err))
+		goto fail;
+	cell->keys = cell_keys_new(cell, config->keytab, config->data, err);
 	if (!cell->keys)
 		goto fail;
 	cell->rxkad = cell_keys_security(cell, err);
-	if (!cell->rxkad || fill(cell, config, err) || start_db(cell, err))
+	if (!cell->rxkad || start_db(cell, err))
 		goto fail;
 	for (unsigned i = 0; i < cell->nfs; i++)
 		if (start_fs(cell, &cell->fs[i], err))

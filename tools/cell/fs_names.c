@@ -64,16 +64,16 @@ static int32_t make(struct cell_request *rq, struct cell_vnode *dir, const char 
 		if (code == 0)
 			cell_set_length(v, strlen(v->link));
 	}
-	if (code == 0)
-		cell_note_vnode(v);
-	if (code == 0)
-		code = cell_dir_add(dir, name, v->vnode, v->unique);
 	if (code) {
-		cell_vnode_free(v);
+		cell_vnode_discard(v);
 		return code;
 	}
+	cell_note_vnode(v);
+	code = cell_dir_add(dir, name, v->vnode, v->unique);
+	if (code)
+		cell_vnode_free(v);
 	*out = v;
-	return 0;
+	return code;
 }
 
 int32_t cell_op_CreateFile(struct rx_call *call, const struct afs_CreateFile_in *in, struct afs_CreateFile_out *out,

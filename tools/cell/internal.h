@@ -237,6 +237,7 @@ struct cell_vnode *cell_vnode_find(struct cell_volume *volume, uint32_t vnode, u
  * fills in the rest. NULL with *code: quota, or ENOSPC. */
 struct cell_vnode *cell_vnode_new(struct cell_volume *volume, uint32_t type, int32_t *code);
 void cell_vnode_free(struct cell_vnode *v);
+void cell_vnode_discard(struct cell_vnode *v); /* one that the store was never told of */
 bool cell_vnode_busy(const struct cell_vnode *v, bool exclusive);
 int64_t cell_blocks(uint64_t length);
 /* Room for a file or directory of that many bytes; 0 or the code. `spare`: a store's slack. */
@@ -275,6 +276,7 @@ struct cell_store_ops {
 	void (*note_edit)(struct cell_store *store, const struct cell_vnode *dir, enum cell_edit edit, const char *name,
 			  uint32_t vnode, uint32_t unique);
 	void (*note_volume)(struct cell_store *store, const struct cell_volume *volume);
+	void (*note_everything)(struct cell_store *store); /* too much changed to say what */
 	void (*note_principals)(struct cell_store *store, const struct cell *cell);
 	int (*commit)(struct cell_store *store);
 	void (*free)(struct cell_store *store);
@@ -290,6 +292,7 @@ void cell_note_edit(const struct cell_vnode *dir, enum cell_edit edit, const cha
 		    uint32_t unique);
 void cell_note_volume(const struct cell_volume *volume);
 void cell_note_principals(struct cell *cell);
+void cell_note_everything(struct cell *cell);
 /* Before anything is acknowledged: 0, or EIO. */
 int32_t cell_commit(struct cell *cell);
 
@@ -361,7 +364,8 @@ CELL_OP(Rename)
 
 /* ticket.c: the service's key, and tickets made with it. */
 struct cell_keys;
-struct cell_keys *cell_keys_new(struct cell *cell, const char *keytab, struct rx_error *err);
+/* From a keytab; or from the file data/key, which is made when it is missing; or a new one. */
+struct cell_keys *cell_keys_new(struct cell *cell, const char *keytab, const char *data, struct rx_error *err);
 void cell_keys_free(struct cell_keys *keys);
 struct rx_security *cell_keys_security(struct cell *cell, struct rx_error *err);
 

@@ -102,8 +102,10 @@ static int make_people(struct cell *cell)
 	for (size_t i = 0; i < sizeof(people) / sizeof(people[0]); i++)
 		if (!cell_principal_add(cell, people[i].name, people[i].id, people[i].owner))
 			return -1;
+	if (!cell_member_add(cell_principal_by_id(cell, AFS_ID_ADMINISTRATORS), ADMIN))
+		return -1;
 	cell_note_principals(cell);
-	return cell_member_add(cell_principal_by_id(cell, AFS_ID_ADMINISTRATORS), ADMIN) ? 0 : -1;
+	return 0;
 }
 
 /* Numbers go up in threes: read-write, read-only, backup. */

@@ -42,6 +42,12 @@ void cell_note_principals(struct cell *cell)
 		cell->store->ops->note_principals(cell->store, cell);
 }
 
+void cell_note_everything(struct cell *cell)
+{
+	if (cell->store->ops->note_everything)
+		cell->store->ops->note_everything(cell->store);
+}
+
 int32_t cell_commit(struct cell *cell)
 {
 	return cell->store->ops->commit && cell->store->ops->commit(cell->store) ? EIO : 0;

@@ -2,10 +2,12 @@
  * (RFC 4120, Ticket and EncTicketPart), sealed by libkrb5, written into credential caches.
  * Called while a cell starts and by cell_write_ticket; any thread. */
 #include <errno.h>
+#include <fcntl.h>
 #include <krb5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/cell/internal.h"
 
@@ -90,7 +92,31 @@ out:
 	return rc;
 }
 
-struct cell_keys *cell_keys_new(struct cell *cell, const char *keytab, struct rx_error *err)
+/* The key of a cell that outlives this process, so that tickets do too. */
+static int kept_key(struct cell *cell, const char *data, uint8_t key[KEY_LEN], struct rx_error *err)
+{
+	char path[4200];
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/key", data);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		n = read(fd, key, KEY_LEN);
+	if (fd >= 0 && n == 0) {
+		cell->env->ops->random(cell->env, key, KEY_LEN);
+		n = write(fd, key, KEY_LEN);
+	}
+	if (fd < 0 || n < 0)
+		rx_error_errno(err, errno, "cannot keep the key in %s", path);
+	else if (n != KEY_LEN)
+		rx_error_errno(err, EIO, "%s has %zd bytes instead of 32: remove it", path, n);
+	if (fd >= 0)
+		close(fd);
+	return n == KEY_LEN ? 0 : -1;
+}
+
+struct cell_keys *cell_keys_new(struct cell *cell, const char *keytab, const char *data, struct rx_error *err)
 {
 	struct cell_keys *keys = calloc(1, sizeof(*keys));
 
@@ -105,7 +131,12 @@ struct cell_keys *cell_keys_new(struct cell *cell, const char *keytab, struct rx
 		}
 		return keys;
 	}
-	cell->env->ops->random(cell->env, keys->bytes[0], KEY_LEN);
+	if (data && kept_key(cell, data, keys->bytes[0], err)) {
+		free(keys);
+		return NULL;
+	}
+	if (!data)
+		cell->env->ops->random(cell->env, keys->bytes[0], KEY_LEN);
 	keys->key[0] = (struct rxkad_service_key){ 1, AES256, keys->bytes[0], KEY_LEN };
 	keys->n = 1;
 	return keys;

@@ -131,6 +131,11 @@ static void forget(struct cell_vnode *v, bool remove)
 	free(v);
 }
 
+void cell_vnode_discard(struct cell_vnode *v)
+{
+	forget(v, true);
+}
+
 void cell_vnode_free(struct cell_vnode *v)
 {
 	cell_note_gone(v);
@@ -225,7 +230,6 @@ static bool copy_vnode(struct cell_volume *to, const struct cell_vnode *from)
 		return false;
 	if (from->content && !copy_content(v, from))
 		return false;
-	cell_note_vnode(v);
 	return true;
 }
 
@@ -238,7 +242,7 @@ bool cell_volume_refresh(struct cell_volume *copy, const struct cell_volume *rw)
 	copy->next_unique = rw->next_unique;
 	copy->created = copy->copied = (uint32_t)cell_now(rw->cell);
 	copy->updated = rw->updated;
-	cell_note_volume(copy);
+	cell_note_everything(copy->cell);
 	for (uint32_t i = 0; i < rw->nvnodes; i++)
 		if (rw->vnodes[i] && !copy_vnode(copy, rw->vnodes[i]))
 			return false;
