@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tools/cell/internal.h"
 
@@ -146,6 +147,7 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 		rx_error_errno(err, ENOMEM, "starting the cell");
 		return NULL;
 	}
+	cell->audit = -1;
 	cell->env = config->env ? config->env : rx_env_posix();
 	rx_mutex_init(&cell->lock, cell->env, RX_RANK_CM, "cell");
 	rx_cond_init(&cell->moved, cell->env);
@@ -164,7 +166,7 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 						.uuid = server_uuid(config->fs_ip[i]),
 						.started = cell->started };
 	cell->anonymous = rx_null_new();
-	if (fill(cell, config, err))
+	if ((config->audit && cell_audit_open(cell, config->audit, err)) || fill(cell, config, err))
 		goto fail;
 	cell->keys = cell_keys_new(cell, config->keytab, config->data, err);
 	if (!cell->keys)
@@ -203,6 +205,8 @@ void cell_free(struct cell *cell)
 		cell_hosts_free(&cell->fs[i]);
 	if (cell->store)
 		cell->store->ops->free(cell->store);
+	if (cell->audit >= 0)
+		close(cell->audit);
 	cell_principals_free(cell);
 	rx_security_put(cell->rxkad);
 	rx_security_put(cell->anonymous);

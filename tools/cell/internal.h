@@ -148,6 +148,7 @@ struct cell {
 	uint16_t port_shift;
 	const struct cell_hooks *hooks;
 	uint32_t db_ip, started;
+	int audit; /* descriptor, -1: none */
 	struct rx_security *anonymous, *rxkad;
 	struct cell_keys *keys;
 	struct rx_loop *vl_loop, *pt_loop;
@@ -184,6 +185,10 @@ extern const struct afs_fs_ops cell_fs_ops;
 extern const struct afs_vl_ops cell_vl_ops;
 extern const struct afs_pt_ops cell_pt_ops;
 extern const struct afs_vol_ops cell_vol_ops;
+
+/* audit.c */
+int cell_audit_open(struct cell *cell, const char *path, struct rx_error *err);
+void cell_audit(const struct cell_request *rq, const struct cell_rpc *rpc, int32_t code);
 
 /* users.c; cell->lock held. */
 struct cell_principal *cell_principal_by_id(struct cell *cell, int32_t id);

@@ -28,6 +28,7 @@ static const char help[] =
 	"  --db ADDRESS      where the database servers are (default: the first address)\n"
 	"  --port-shift N    add N to all ports, 7000 to 7005; umafs itself finds only the usual ones\n"
 	"  --keytab FILE     use the key of afs/CELL@REALM from there instead of a new one\n"
+	"  --audit FILE      a line for each call to a file server: what, result, user, host, file\n"
 	"  --help, --version\n"
 	"\n"
 	"Example:\n"
@@ -94,11 +95,17 @@ static int check_name(const char *name)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "confdir", required_argument, NULL, 'c' }, { "data", required_argument, NULL, 'd' },
-		{ "name", required_argument, NULL, 'n' },    { "listen", required_argument, NULL, 'l' },
-		{ "db", required_argument, NULL, 'b' },      { "port-shift", required_argument, NULL, 'p' },
-		{ "keytab", required_argument, NULL, 'k' },  { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },       { NULL, 0, NULL, 0 },
+		{ "confdir", required_argument, NULL, 'c' },
+		{ "data", required_argument, NULL, 'd' },
+		{ "name", required_argument, NULL, 'n' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "db", required_argument, NULL, 'b' },
+		{ "port-shift", required_argument, NULL, 'p' },
+		{ "audit", required_argument, NULL, 'a' },
+		{ "keytab", required_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c, rc = 0;
 
@@ -123,6 +130,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'p':
 			rc = parse_shift(optarg, &o->cell.port_shift);
+			break;
+		case 'a':
+			o->cell.audit = optarg;
 			break;
 		case 'k':
 			o->cell.keytab = optarg;

@@ -72,15 +72,15 @@ static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_
 	struct cell_service *s = arg;
 	struct cell_request rq = { .service = s, .cell = s->cell, .fs = s->fs, .call = call };
 	const struct cell_hooks *hooks = s->cell->hooks;
+	bool audit = s->cell->audit >= 0 && s->contact;
 	struct cell_rpc rpc;
 	int32_t code = 0;
 
 	identify(&rq);
-	if (hooks) {
+	if (hooks || audit)
 		describe(&rq, entry->rpc, in, &rpc);
-		if (hooks->before)
-			code = hooks->before(hooks->arg, &rpc);
-	}
+	if (hooks && hooks->before)
+		code = hooks->before(hooks->arg, &rpc);
 	if (code == 0 && s->contact && needs_contact(entry->rpc->opcode))
 		code = cell_contact(&rq);
 	if (code == 0) {
@@ -94,6 +94,8 @@ static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_
 	}
 	if (hooks && hooks->after)
 		code = hooks->after(hooks->arg, &rpc, code);
+	if (audit)
+		cell_audit(&rq, &rpc, code);
 	if (rq.host) {
 		rx_mutex_lock(&s->cell->lock);
 		cell_host_put(s->cell, rq.host);
