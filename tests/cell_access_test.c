@@ -221,10 +221,10 @@ static void test_text(void)
 
 	begin();
 	CU_ASSERT_EQUAL(cell_acl_from_text(&cell, good, sizeof(good), &acl), 0);
-	CU_ASSERT_EQUAL(acl.positive[1].id, STAFF);
+	CU_ASSERT_EQUAL(acl.positive[0].id, STAFF);
 	CU_ASSERT_EQUAL(acl.negative[0].id, BOB);
 	CU_ASSERT_EQUAL(cell_acl_to_text(&cell, &acl, text, &len), 0);
-	CU_ASSERT_STRING_EQUAL(text, "2\n1\nalice\t9\nalice:staff\t127\nbob\t2\n");
+	CU_ASSERT_STRING_EQUAL(text, "2\n1\nalice:staff\t127\nalice\t9\nbob\t2\n");
 	CU_ASSERT_EQUAL(len, strlen(text) + 1);
 	CU_ASSERT_EQUAL(cell_acl_from_text(&cell, good, sizeof(good) - 1, &acl), EINVAL); /* no NUL */
 	CU_ASSERT_EQUAL(cell_acl_from_text(&cell, bad, sizeof(bad), &acl), EINVAL);

@@ -43,7 +43,7 @@ static void check(void)
 	struct rx_rpc_client fs = client_as(&a, "alice", 0);
 
 	CU_ASSERT_EQUAL(client_status(&a, "alice", home, &st), 0);
-	CU_ASSERT(st.link_count == 4 && st.data_version == 7); /* private; made, 6 changes */
+	CU_ASSERT(st.link_count == 4 && st.data_version == 8); /* private was there; 6 changes */
 	CU_ASSERT_EQUAL(client_status(&a, "alice", f, &st), 0);
 	CU_ASSERT(st.length == 8 && st.data_version == 1 && st.owner == 2 && st.parent_vnode == d.vnode);
 	CU_ASSERT_EQUAL(memcmp(client_read(&a, "alice", f), "\0\0\0bytes", 9), 0);

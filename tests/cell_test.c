@@ -137,7 +137,7 @@ static void test_release(void)
 	ro = client_root(&a, "ro.readonly");
 	CU_ASSERT_NOT_EQUAL(rw.volume, ro.volume);
 	CU_ASSERT_EQUAL(client_status(&a, NULL, ro, &st), 0);
-	CU_ASSERT_EQUAL(st.data_version, 0);
+	CU_ASSERT_EQUAL(st.data_version, 1);
 	CU_ASSERT_EQUAL(client_create(&b, "alice", ro, "f", &f), UAE + 29); /* EROFS */
 	CU_ASSERT_EQUAL(client_create(&b, "alice", rw, "f", &f), 0);
 	CU_ASSERT_EQUAL(a.breaks, 0);
@@ -145,7 +145,7 @@ static void test_release(void)
 	CU_ASSERT_EQUAL(a.breaks, 1);
 	CU_ASSERT(a.last.volume == ro.volume && a.last.vnode == 0 && a.last.unique == 0);
 	CU_ASSERT_EQUAL(client_status(&a, NULL, ro, &st), 0);
-	CU_ASSERT_EQUAL(st.data_version, 1);
+	CU_ASSERT_EQUAL(st.data_version, 2);
 	CU_ASSERT_EQUAL(cell_release(world.cell, "no-such", NULL), -1);
 	end();
 }

@@ -23,6 +23,19 @@ uint32_t cell_acl_rights(const struct cell_acl *acl, const int32_t *cps, unsigne
 	return yes & ~no;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	int32_t x = ((const struct cell_grant *)a)->id, y = ((const struct cell_grant *)b)->id;
+
+	return (x > y) - (x < y);
+}
+
+void cell_acl_sort(struct cell_acl *acl)
+{
+	qsort(acl->positive, acl->npositive, sizeof(acl->positive[0]), by_id);
+	qsort(acl->negative, acl->nnegative, sizeof(acl->negative[0]), by_id);
+}
+
 static void name_of(struct cell *cell, int32_t id, char name[CM_ACL_NAME])
 {
 	const struct cell_principal *p = cell_principal_by_id(cell, id);
@@ -80,6 +93,7 @@ int32_t cell_acl_from_text(struct cell *cell, const void *text, size_t len, stru
 		if (!id_of(cell, named.negative[i].name, &acl->negative[i].id))
 			return EINVAL;
 	}
+	cell_acl_sort(acl);
 	return 0;
 }
 

@@ -48,12 +48,15 @@ struct cell_caller {
 
 /* ---- volumes and vnodes (volume.c) ---- */
 
+struct cell_grant {
+	int32_t id;
+	uint32_t rights;
+};
+
+/* Each list in the order of the ids, as servers show them. */
 struct cell_acl {
 	unsigned npositive, nnegative;
-	struct {
-		int32_t id;
-		uint32_t rights;
-	} positive[CM_ACL_MAX], negative[CM_ACL_MAX];
+	struct cell_grant positive[CM_ACL_MAX], negative[CM_ACL_MAX];
 };
 
 struct cell_host;
@@ -206,6 +209,7 @@ void cell_principals_free(struct cell *cell);
 
 /* access.c: pure, but for the names of ids. */
 uint32_t cell_acl_rights(const struct cell_acl *acl, const int32_t *cps, unsigned n);
+void cell_acl_sort(struct cell_acl *acl);
 /* E2BIG: the text is too long. */
 int32_t cell_acl_to_text(struct cell *cell, const struct cell_acl *acl, char text[CM_ACL_TEXT], size_t *len);
 /* EINVAL: malformed, or a name that nobody has. */

@@ -26,16 +26,11 @@ static const struct {
 	{ "carol", CAROL, AFS_ID_ADMINISTRATORS },
 };
 
-struct grant {
-	int32_t id;
-	uint32_t rights;
-};
-
 static const struct {
 	const char *name;
 	int64_t quota;
 	bool last_server, mounted;
-	struct grant grants[4];
+	struct cell_grant grants[4];
 } volumes[] = {
 	{ "root.afs", 0, false, false, { { AFS_ID_ANYUSER, READ } } },
 	{ "root.cell", 0, false, false, { { AFS_ID_ANYUSER, READ } } },
@@ -46,12 +41,13 @@ static const struct {
 	{ "far", 0, true, true, { { ALICE, WRITE }, { BOB, WRITE }, { AFS_ID_ANYUSER, READ } } },
 };
 
-static void grant(struct cell_acl *acl, const struct grant *g, unsigned n)
+static void grant(struct cell_acl *acl, const struct cell_grant *g, unsigned n)
 {
 	for (unsigned i = 0; i < n && g[i].id; i++) {
 		acl->positive[acl->npositive].id = g[i].id;
 		acl->positive[acl->npositive++].rights = g[i].rights;
 	}
+	cell_acl_sort(acl);
 }
 
 /* A name in a volume's root, made by admin. */
@@ -81,7 +77,7 @@ static int add(struct cell *cell, struct cell_vnode *root, const char *name, uin
 	if (code || (text && !v->link) || cell_dir_add(root, name, v->vnode, v->unique))
 		return -1;
 	if (type == AFS_TYPE_DIR)
-		grant(&v->acl, &(struct grant){ ADMIN, CM_RIGHTS_ALL }, 1);
+		grant(&v->acl, &(struct cell_grant){ ADMIN, CM_RIGHTS_ALL }, 1);
 	cell_vnode_changed(root, &admin);
 	cell_note_vnode(v);
 	cell_note_vnode(root);

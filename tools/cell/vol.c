@@ -6,7 +6,7 @@
 
 #include "tools/cell/internal.h"
 
-enum { PARTITION_KIB = 100000000, VOLUME_OK = 1 };
+enum { PARTITION_KIB = 100000000, VOLUME_OK = 2 };
 
 static void fill(const struct cell_volume *v, struct vol_info *out)
 {
@@ -130,7 +130,11 @@ static int32_t PartitionInfo(struct rx_call *call, const struct afs_vol_Partitio
 	(void)arg;
 	if (strcmp(in->name, "/vicepa"))
 		return CELL_VOL_BADPARTITION;
-	out->partition = (struct vol_disk_partition){ .total_usable = PARTITION_KIB, .free_blocks = PARTITION_KIB };
+	out->partition = (struct vol_disk_partition){
+		.total_usable = PARTITION_KIB,
+		.free_blocks = PARTITION_KIB,
+		.min_free = PARTITION_KIB, /* what vos shows as the total */
+	};
 	strcpy(out->partition.name, "/vicepa");
 	strcpy(out->partition.device, "/vicepa");
 	return 0;
@@ -143,7 +147,7 @@ static int32_t PartitionInfo64(struct rx_call *call, const struct afs_vol_Partit
 	(void)arg;
 	if (strcmp(in->name, "/vicepa"))
 		return CELL_VOL_BADPARTITION;
-	out->partition.total_usable = out->partition.free_blocks = PARTITION_KIB;
+	out->partition.total_usable = out->partition.free_blocks = out->partition.min_free = PARTITION_KIB;
 	strcpy(out->partition.name, "/vicepa");
 	strcpy(out->partition.device, "/vicepa");
 	return 0;

@@ -175,6 +175,7 @@ struct cell_volume *cell_volume_new(struct cell *cell, struct cell_fs *fs, const
 	}
 	root->mode = 0777;
 	root->links = 2;
+	root->data_version = 1;
 	root->mtime = root->server_mtime = volume->created;
 	root->acl.npositive = 1;
 	root->acl.positive[0].id = AFS_ID_ADMINISTRATORS;
