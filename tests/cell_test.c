@@ -34,12 +34,16 @@ static void test_first_contact(void)
 
 	begin();
 	fs = client_as(&a, NULL, 0);
-	CU_ASSERT_EQUAL(afs_GetTime(&fs, NULL, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(afs_XStatsVersion(&fs, NULL, NULL, NULL), 0);
 	CU_ASSERT_EQUAL(a.questions, 0); /* that is no contact */
+	CU_ASSERT_EQUAL(afs_GetTime(&fs, NULL, NULL, NULL), 0);
+	CU_ASSERT(a.questions == 1 && a.resets == 1);
 	CU_ASSERT_EQUAL(client_status(&a, NULL, home, NULL), 0);
 	CU_ASSERT(a.questions == 1 && a.resets == 1);
 	CU_ASSERT_EQUAL(client_status(&a, "alice", home, NULL), 0);
-	CU_ASSERT(a.questions == 1 && a.resets == 1);
+	CU_ASSERT(a.questions == 2 && a.resets == 1); /* still the same? asked for a new connection */
+	CU_ASSERT_EQUAL(client_status(&a, "alice", home, NULL), 0);
+	CU_ASSERT_EQUAL(a.questions, 2);
 	CU_ASSERT_EQUAL(client_create(&a, "carol", home, "f", &f), UAE_EACCES);
 	b.old_style = true;
 	CU_ASSERT_EQUAL(client_create(&b, "carol", home, "f", &f), EACCES); /* not translated */
@@ -90,7 +94,7 @@ static void test_giving_up(void)
 	CU_ASSERT_EQUAL(client_store(&b, "bob", g, 0, "x", 1, NULL), 0);
 	CU_ASSERT_EQUAL(a.breaks, 0);
 	CU_ASSERT_EQUAL(client_status(&a, "alice", g, NULL), 0); /* who comes now is asked anew */
-	CU_ASSERT_EQUAL(a.questions, 2);
+	CU_ASSERT(a.questions == 2 && a.resets == 1);
 	end();
 }
 
@@ -124,6 +128,24 @@ static void test_moved_client(void)
 	CU_ASSERT_EQUAL(client_store(&b, "bob", f, 0, "x", 1, NULL), 0);
 	CU_ASSERT(again.breaks == 1 && a.breaks == 0);
 	client_end(&again);
+	end();
+}
+
+/* Another client has the port now: its promises are not those of the one before. */
+static void test_other_client(void)
+{
+	struct afs_fid f;
+	uint16_t port;
+
+	begin();
+	port = rx_loop_port(a.loop);
+	CU_ASSERT_EQUAL(client_create(&a, "alice", home, "f", &f), 0);
+	client_end(&a);
+	client_begin(&a, 3, port);
+	CU_ASSERT_EQUAL(client_status(&a, "bob", home, NULL), 0);
+	CU_ASSERT(a.questions == 1 && a.resets == 1);
+	CU_ASSERT_EQUAL(client_store(&b, "bob", f, 0, "x", 1, NULL), 0);
+	CU_ASSERT_EQUAL(a.breaks, 0);
 	end();
 }
 
@@ -498,6 +520,7 @@ UNIT_MAIN("cell", { "first contact: asked and reset once, errors translated for 
 	  { "promises given up, one or all", test_giving_up },
 	  { "a silent client is waited for once, and told later", test_silent_client },
 	  { "a known client at another port keeps its promises", test_moved_client },
+	  { "another client at a known port", test_other_client },
 	  { "RPC-38 a release breaks the volume's promises", test_release },
 	  { "RPC-14 RPC-15 Pos, Length, FileLength: cut, extend, holes", test_store_lengths },
 	  { "RPC-17 an aborted store", test_aborted_store },

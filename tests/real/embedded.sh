@@ -1,6 +1,6 @@
 #!/bin/bash
-# The embedded cell in the place of real servers: the checks of cli.sh, in a network
-# namespace that has the addresses of the rig. Needs root.
+# The embedded cell in the place of real servers, in a network namespace that has the rig's
+# addresses: the checks of cli.sh, seed.sh, library.sh, and OpenAFS's own tools. Needs root.
 #
 #   tests/real/embedded.sh [CELLDIR] BUILDDIR      (or a program instead of its directory)
 set -uo pipefail
@@ -8,10 +8,12 @@ build=$(realpath "${!#}")
 [[ -d $build ]] || build=${build%/*}
 here=$(dirname "$(realpath "$0")")
 if [[ ${UMAFS_EMBEDDED_NS:-} != 1 ]]; then
-	UMAFS_EMBEDDED_NS=1 exec unshare -n "$here/embedded.sh" "$build"
+	UMAFS_EMBEDDED_NS=1 exec unshare -n -m "$here/embedded.sh" "$build"
 fi
 ip link set lo up
-for a in 1 11 12; do ip addr add "10.77.0.$a/32" dev lo; done
+# OpenAFS's tools do not like addresses of lo.
+ip link add umafs0 type veth peer name umafs1 && ip link set umafs0 up && ip link set umafs1 up
+for a in 1 11 12; do ip addr add "10.77.0.$a/24" dev umafs0; done
 
 dir=$(mktemp -d /tmp/umafs-embedded.XXXXXX)
 mkdir -p "$dir/cell/log"
@@ -30,9 +32,9 @@ cp "$dir/cell/ThisCell" "$dir/cell/CellServDB" "$dir/cell/conf"
 # What needs a KDC, or one server of several to be silent.
 skipped='tokens: from a keytab|an expired ticket|an expired default ticket is not anonymous|a dead server is named'
 export UMAFS_RIG=$here/embedded_rig
-for script in cli seed library; do
-	"$here/$script.sh" "$dir/cell" "$build" >"$dir/$script.tap" 2>&1
-	grep -q '^1\.\.' "$dir/$script.tap" || echo "not ok 0 - $script.sh came to its end" >>"$dir/$script.tap"
+for script in embedded_tools cli.sh seed.sh library.sh; do
+	"$here/$script" "$dir/cell" "$build" >"$dir/$script.tap" 2>&1
+	grep -q '^1\.\.' "$dir/$script.tap" || echo "not ok 0 - $script came to its end" >>"$dir/$script.tap"
 done
 awk -v skipped="^($skipped)\$" '
 	{ name = $0; sub(/^(not )?ok [0-9]+ - /, "", name) }
@@ -42,4 +44,4 @@ awk -v skipped="^($skipped)\$" '
 	/^not ok / { bad++ }
 	/^#/ && quiet { next }
 	{ quiet = 0; print }
-	END { print "1.." n; exit bad > 0 }' "$dir"/{cli,seed,library}.tap
+	END { print "1.." n; exit bad > 0 }' "$dir"/*.tap

@@ -14,6 +14,7 @@ enum {
 	ROUND_S = 128,
 	BULK_HOSTS = 22,
 	RO_LIFE_S = 7200,
+	IDLE_KEPT = 16,
 };
 
 /* ---- promises ---- */
@@ -111,12 +112,12 @@ void cell_give_up(struct cell_request *rq, const struct afs_fid *fid)
 		drop(&v->promises, rq->host);
 }
 
-/* Clients say this when they end: whoever comes from that port next is looked at anew. */
+/* Clients say this when they end: whoever comes from that port next is asked anew. */
 void cell_give_up_all(struct cell_request *rq)
 {
 	drop_all(rq->cell, rq->host);
-	rq->host->ndelayed = 0;
-	rq->host->gone = true;
+	rq->host->ndelayed = rq->host->nusers = 0;
+	rq->host->idle = true;
 }
 
 /* ---- breaks ---- */
@@ -249,12 +250,29 @@ static struct cell_host *find_host(struct cell_fs *fs, const struct rx_addr *add
 	return NULL;
 }
 
+/* Clients that said goodbye are forgotten, but for the last ones, which may be back. */
+static void sweep(struct cell_fs *fs)
+{
+	struct cell_host *next;
+	unsigned n = 0;
+
+	for (struct cell_host *h = fs->hosts; h; h = next) {
+		next = h->next;
+		if (!h->idle || h->refs || ++n <= IDLE_KEPT)
+			continue;
+		h->gone = true;
+		h->refs++;
+		cell_host_put(fs->cell, h);
+	}
+}
+
 static struct cell_host *new_host(struct cell_fs *fs, const struct rx_addr *addr)
 {
 	struct cell_host *host = calloc(1, sizeof(*host));
 
 	if (!host)
 		return NULL;
+	sweep(fs);
 	host->addr = *addr;
 	host->conn = rx_conn_new(fs->loop, addr, AFS_SERVICE_CB, fs->cell->anonymous, NULL);
 	if (!host->conn) {
@@ -361,6 +379,38 @@ static bool verify(struct cell_fs *fs, struct cell_host *host)
 	return ok;
 }
 
+/* Somebody else's first call from a known address, so a new connection: real servers ask then
+ * whether it is still the same client. As verify. */
+static bool verify_again(struct cell_fs *fs, struct cell_host *host)
+{
+	struct cell *cell = fs->cell;
+	struct answer answer;
+	bool ok;
+
+	rx_mutex_unlock(&cell->lock);
+	ok = ask(host, &answer) == 0;
+	rx_mutex_lock(&cell->lock);
+	if (ok && answer.has_uuid == host->has_uuid && afs_uuid_equal(&answer.uuid, &host->uuid))
+		return true;
+	drop_all(cell, host);
+	host->ndelayed = 0;
+	if (!ok)
+		return false;
+	host->uuid = answer.uuid;
+	host->has_uuid = answer.has_uuid;
+	host->error_translation = answer.error_translation;
+	host->reset_due = true; /* and is done at once, by catch_up */
+	return true;
+}
+
+static bool knows_user(const struct cell_host *host, int32_t id)
+{
+	for (unsigned i = 0; i < host->nusers; i++)
+		if (host->users[i] == id)
+			return true;
+	return host->nusers == CELL_HOST_USERS;
+}
+
 /* Tells a host that was silent what it missed. As verify. */
 static bool catch_up(struct cell_fs *fs, struct cell_host *host)
 {
@@ -392,6 +442,7 @@ int32_t cell_contact(struct cell_request *rq)
 	struct cell_host *host;
 	enum cell_host_state was;
 	int32_t code = 0;
+	bool known;
 
 	rx_mutex_lock(&cell->lock);
 	host = find_host(rq->fs, addr);
@@ -406,11 +457,18 @@ int32_t cell_contact(struct cell_request *rq)
 	while (host->state == CELL_HOST_VERIFYING)
 		rx_cond_wait(&cell->moved, &cell->lock, UINT64_MAX);
 	was = host->state;
-	if (was != CELL_HOST_GOOD || host->ndelayed || host->reset_due) {
-		bool ok;
+	host->idle = false;
+	known = knows_user(host, rq->caller.id);
+	if (was != CELL_HOST_GOOD || host->ndelayed || host->reset_due || !known) {
+		bool ok = true;
 
 		host->state = CELL_HOST_VERIFYING;
-		ok = was == CELL_HOST_NEW ? verify(rq->fs, host) : true;
+		if (was == CELL_HOST_NEW)
+			ok = verify(rq->fs, host);
+		else if (!known)
+			ok = verify_again(rq->fs, host);
+		if (ok && !known)
+			host->users[host->nusers++] = rq->caller.id;
 		if (ok && (was == CELL_HOST_DOWN || host->ndelayed || host->reset_due))
 			ok = catch_up(rq->fs, host);
 		host->state = ok ? CELL_HOST_GOOD : was;

@@ -107,7 +107,7 @@ struct cell_volume {
 /* ---- servers ---- */
 
 enum cell_host_state { CELL_HOST_NEW, CELL_HOST_VERIFYING, CELL_HOST_GOOD, CELL_HOST_DOWN };
-enum { CELL_DELAYED_MAX = 50 };
+enum { CELL_DELAYED_MAX = 50, CELL_HOST_USERS = 16 };
 
 /* A client's callback address, as one file server knows it. Guarded by cell->lock. */
 struct cell_host {
@@ -119,6 +119,9 @@ struct cell_host {
 	bool reset_due; /* it must be told that it has no promises */
 	struct afs_fid delayed[CELL_DELAYED_MAX];
 	unsigned ndelayed, refs;
+	int32_t users[CELL_HOST_USERS]; /* who has called since it was asked last */
+	unsigned nusers;
+	bool idle; /* it gave up all promises and has not called since */
 	bool gone;
 	struct rx_conn *conn;
 };

@@ -24,23 +24,19 @@ static void describe(const struct cell_request *rq, const struct rx_rpc *rpc, co
 		out->volume = out->fid.volume;
 }
 
-/* Calls that are no sign of life and whose errors stay as they are. */
+/* Calls that nobody becomes known by, and whose errors stay as they are. */
 static bool needs_contact(uint32_t opcode)
 {
 	switch (opcode) {
-	case 146:   /* GetStatistics */
-	case 148:   /* GetVolumeInfo */
-	case 151:   /* GetRootVolume */
-	case 152:   /* CheckToken */
-	case 153:   /* GetTime */
-	case 154:   /* NGetVolumeInfo */
-	case 159:   /* XStatsVersion */
-	case 160:   /* GetXStats */
-	case 161:   /* Lookup */
-	case 162:   /* FlushCPS */
-	case 163:   /* DFSSymlink */
-	case 65540: /* GetCapabilities */
-	case 65542: /* GetStatistics64 */
+	case 148: /* GetVolumeInfo */
+	case 151: /* GetRootVolume */
+	case 152: /* CheckToken */
+	case 154: /* NGetVolumeInfo */
+	case 159: /* XStatsVersion */
+	case 160: /* GetXStats */
+	case 161: /* Lookup */
+	case 162: /* FlushCPS */
+	case 163: /* DFSSymlink */
 		return false;
 	default:
 		return true;
