@@ -3,7 +3,7 @@
 # Sourced with $cell and $build set.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-rig=$top/tests/cell/cell
+rig=${UMAFS_RIG:-$top/tests/cell/cell} # embedded.sh has another
 n=0 bad=0
 tmp=$(mktemp -d /tmp/umafs-real.XXXXXX)
 trap 'rm -rf "$tmp"' EXIT

@@ -1,0 +1,85 @@
+/* What the file server's operations have in common: finding and waiting for a vnode, filling
+ * in statuses. Called by them on worker threads with cell->lock held. */
+#include <errno.h>
+
+#include "tools/cell/internal.h"
+
+struct afs_fid cell_fid(const struct cell_vnode *v)
+{
+	return (struct afs_fid){ v->volume->id, v->vnode, v->unique };
+}
+
+int32_t cell_get(struct cell_request *rq, const struct afs_fid *fid, enum cell_want want, struct cell_vnode **out)
+{
+	if (!fid->volume || !fid->vnode)
+		return EINVAL;
+	for (;;) {
+		struct cell_volume *volume = cell_volume_find(rq->cell, rq->fs, fid->volume);
+		struct cell_vnode *v;
+
+		if (!volume)
+			return CELL_VNOVOL;
+		v = cell_vnode_find(volume, fid->vnode, fid->unique);
+		if (!v)
+			return CELL_VNOVNODE;
+		if (want == CELL_CHANGE && volume->kind != AFS_VOLUME_RW)
+			return EROFS;
+		if (!cell_vnode_busy(v, want == CELL_CHANGE)) {
+			*out = v;
+			return 0;
+		}
+		rx_cond_wait(&rq->cell->moved, &rq->cell->lock, UINT64_MAX);
+	}
+}
+
+int32_t cell_get_dir(struct cell_request *rq, const struct afs_fid *fid, enum cell_want want, struct cell_vnode **out)
+{
+	int32_t code = cell_get(rq, fid, want, out);
+
+	if (code == 0 && (*out)->type != AFS_TYPE_DIR)
+		return ENOTDIR;
+	return code;
+}
+
+void cell_fill_sync(const struct cell_vnode *v, struct afs_volsync *sync)
+{
+	*sync = (struct afs_volsync){ .creation = v->volume->created };
+}
+
+void cell_fill_status(struct cell_request *rq, const struct cell_vnode *v, struct afs_fetch_status *st)
+{
+	bool dir = v->type == AFS_TYPE_DIR;
+
+	*st = (struct afs_fetch_status){
+		.interface_version = 1,
+		.file_type = v->type,
+		.link_count = v->links,
+		.length = (uint32_t)v->length,
+		.length_high = (uint32_t)(v->length >> 32),
+		.data_version = v->data_version,
+		.author = v->author,
+		.owner = v->owner,
+		.group = v->group,
+		.mode = v->mode,
+		.parent_vnode = dir ? v->vnode : v->parent_vnode,
+		.parent_unique = dir ? v->unique : v->parent_unique,
+		.residency_mask = 1,
+		.client_mtime = v->mtime,
+		.server_mtime = v->server_mtime,
+		.lock_count = v->lock_expires > cell_now(rq->cell) ? v->lock_count : 0,
+	};
+	cell_rights(v, &rq->caller, &st->caller_access, &st->anonymous_access);
+}
+
+void cell_apply_status(struct cell_vnode *v, const struct afs_store_status *ss)
+{
+	v->server_mtime = (uint32_t)cell_now(v->volume->cell);
+	if (ss->mask & AFS_SET_MTIME)
+		v->mtime = ss->client_mtime;
+	if (ss->mask & AFS_SET_OWNER)
+		v->owner = ss->owner;
+	if (ss->mask & AFS_SET_GROUP)
+		v->group = ss->group;
+	if (ss->mask & AFS_SET_MODE)
+		v->mode = ss->mode & 07777;
+}

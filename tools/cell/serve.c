@@ -1,0 +1,175 @@
+/* The way of every call through the cell: hooks, the caller's identity, the host's state,
+ * the operation, the error's translation. Runs on the services' worker threads; the tables
+ * are made from the RPC declarations. */
+#include "tools/cell/internal.h"
+
+/* What of a request's arguments a hook is told. */
+static void describe(const struct cell_request *rq, const struct rx_rpc *rpc, const void *in, struct cell_rpc *out)
+{
+	*out = (struct cell_rpc){ .service = rq->service->name,
+				  .name = rpc->name,
+				  .user = rq->caller.name,
+				  .client = *rx_call_peer(rq->call),
+				  .server = rq->service->addr };
+	for (unsigned i = 0; i < rpc->in->n; i++) {
+		const struct xdr_field *f = &rpc->in->fields[i];
+		const uint8_t *at = (const uint8_t *)in + f->offset;
+
+		if (f->kind == XDR_STRUCT && f->form == XDR_ONE && f->type == &afs_type_afs_fid && !out->fid.volume)
+			memcpy(&out->fid, at, sizeof(out->fid));
+		else if (f->form == XDR_ONE && (f->kind == XDR_U32 || f->kind == XDR_I32) && !strcmp(f->name, "volume"))
+			memcpy(&out->volume, at, sizeof(out->volume));
+	}
+	if (!out->volume)
+		out->volume = out->fid.volume;
+}
+
+/* Calls that nobody becomes known by, and whose errors stay as they are. */
+static bool needs_contact(uint32_t opcode)
+{
+	switch (opcode) {
+	case 148: /* GetVolumeInfo */
+	case 151: /* GetRootVolume */
+	case 152: /* CheckToken */
+	case 154: /* NGetVolumeInfo */
+	case 159: /* XStatsVersion */
+	case 160: /* GetXStats */
+	case 161: /* Lookup */
+	case 162: /* FlushCPS */
+	case 163: /* DFSSymlink */
+		return false;
+	default:
+		return true;
+	}
+}
+
+static int32_t translate(const struct cell_request *rq, int32_t code)
+{
+	bool own = (code >= 101 && code <= 112) || code == 120;
+
+	if (!rq->host || !rq->host->error_translation || code <= 0 || code >= 256 || own || !rq->cell->uae[code])
+		return code;
+	return rq->cell->uae[code];
+}
+
+static void identify(struct cell_request *rq)
+{
+	struct rx_peer_identity id;
+
+	rx_call_identity(rq->call, &id);
+	rx_mutex_lock(&rq->cell->lock);
+	cell_caller_set(rq->cell, id.name, &rq->caller);
+	rx_mutex_unlock(&rq->cell->lock);
+}
+
+static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_call *call, const void *in, void *out,
+		   void *arg)
+{
+	struct cell_service *s = arg;
+	struct cell_request rq = { .service = s, .cell = s->cell, .fs = s->fs, .call = call };
+	const struct cell_hooks *hooks = s->cell->hooks;
+	bool audit = s->cell->audit >= 0 && s->contact;
+	struct cell_rpc rpc;
+	int32_t code = 0;
+
+	identify(&rq);
+	if (hooks || audit)
+		describe(&rq, entry->rpc, in, &rpc);
+	if (hooks && hooks->before)
+		code = hooks->before(hooks->arg, &rpc);
+	if (code == 0 && s->contact && needs_contact(entry->rpc->opcode))
+		code = cell_contact(&rq);
+	if (code == 0) {
+		int32_t lost;
+
+		code = entry->run(ops, call, in, out, &rq);
+		rx_mutex_lock(&s->cell->lock);
+		lost = cell_commit(s->cell);
+		rx_mutex_unlock(&s->cell->lock);
+		code = translate(&rq, code ? code : lost);
+	}
+	if (hooks && hooks->after)
+		code = hooks->after(hooks->arg, &rpc, code);
+	if (audit)
+		cell_audit(&rq, &rpc, code);
+	if (rq.host) {
+		rx_mutex_lock(&s->cell->lock);
+		cell_host_put(s->cell, rq.host);
+		rx_mutex_unlock(&s->cell->lock);
+	}
+	return code;
+}
+
+int32_t cell_serve(struct rx_call *call, void *arg)
+{
+	struct cell_service *s = arg;
+
+	return rx_rpc_dispatch(call, s->table, s->ops, s);
+}
+
+/* ---- the tables: those of cm/afs.h with run() around each operation ---- */
+
+#define RUN(service, name)                                                                                             \
+	static int32_t run_##name(const void *ops, struct rx_call *call, const void *in, void *out, void *arg)         \
+	{                                                                                                              \
+		return run(&afs_##service##_table.entries[AT_##name], ops, call, in, out, arg);                        \
+	}
+#define ENTRY(service, name) { &afs_rpc_##name, offsetof(struct afs_##service##_ops, name), run_##name },
+
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) AT_##name,
+enum {
+#include "cm/afs_fs.def"
+};
+enum {
+#include "cm/afs_vl.def"
+};
+enum {
+#include "cm/afs_pt.def"
+};
+enum {
+#include "cm/afs_vol.def"
+};
+#undef AFS_RPC
+
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) RUN(fs, name)
+#include "cm/afs_fs.def"
+#undef AFS_RPC
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) RUN(vl, name)
+#include "cm/afs_vl.def"
+#undef AFS_RPC
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) RUN(pt, name)
+#include "cm/afs_pt.def"
+#undef AFS_RPC
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) RUN(vol, name)
+#include "cm/afs_vol.def"
+#undef AFS_RPC
+
+static const struct rx_rpc_entry fs_entries[] = {
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) ENTRY(fs, name)
+#include "cm/afs_fs.def"
+#undef AFS_RPC
+};
+static const struct rx_rpc_entry vl_entries[] = {
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) ENTRY(vl, name)
+#include "cm/afs_vl.def"
+#undef AFS_RPC
+};
+static const struct rx_rpc_entry pt_entries[] = {
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) ENTRY(pt, name)
+#include "cm/afs_pt.def"
+#undef AFS_RPC
+};
+static const struct rx_rpc_entry vol_entries[] = {
+#define AFS_RPC(name, opcode, split, in_fields, out_fields) ENTRY(vol, name)
+#include "cm/afs_vol.def"
+#undef AFS_RPC
+};
+
+#define TABLE(service)                                                                                                 \
+	const struct rx_rpc_table cell_##service##_table = {                                                           \
+		#service, service##_entries, sizeof(service##_entries) / sizeof(service##_entries[0])                  \
+	};
+TABLE(fs)
+TABLE(vl)
+TABLE(pt)
+TABLE(vol)

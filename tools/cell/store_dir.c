@@ -1,0 +1,339 @@
+/* The store in a directory: a log of all changes to names, statuses, volumes and users, and a
+ * file for each file's data. What has been acknowledged survives kill -9: commit has written
+ * it to the kernel. A power failure is another matter. Called through struct cell_store_ops
+ * with cell->lock held. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/cell/store_log.h"
+
+enum { NAME_SPACE = 64, LOG_MAX = 64 << 20 };
+
+struct dir_store {
+	struct cell_store store;
+	struct cell *cell;
+	char *path;
+	int dir, data, log; /* descriptors; log: also the lock against a second process */
+	off_t log_len;
+	struct xdr_buf pending;
+	bool loading, lost; /* lost: the notes do not say everything, so all is written anew */
+	char (*doomed)[NAME_SPACE];
+	size_t ndoomed;
+};
+
+struct dir_content {
+	struct cell_content content;
+	struct dir_store *store;
+	char name[NAME_SPACE];
+};
+
+/* ---- file data ---- */
+
+static struct cell_content *dir_open(struct cell_store *store, const struct cell_vnode *v)
+{
+	struct dir_content *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->content.ops = store->ops;
+	c->store = (struct dir_store *)store;
+	snprintf(c->name, sizeof(c->name), "%u.%u.%u.%u", (unsigned)(v->volume->fs - v->volume->cell->fs),
+		 v->volume->id, v->vnode, v->unique);
+	return &c->content;
+}
+
+/* The file goes when the log says so: until then a crash must find it. */
+static void dir_close(struct cell_content *content, bool remove)
+{
+	struct dir_content *c = (struct dir_content *)content;
+	struct dir_store *s = c->store;
+
+	if (remove) {
+		void *more = realloc(s->doomed, (s->ndoomed + 1) * sizeof(*s->doomed));
+
+		if (more) {
+			s->doomed = more;
+			memcpy(s->doomed[s->ndoomed++], c->name, NAME_SPACE);
+		}
+	}
+	free(c);
+}
+
+static int dir_read(struct cell_content *content, uint64_t off, void *buf, size_t len)
+{
+	struct dir_content *c = (struct dir_content *)content;
+	int fd = openat(c->store->data, c->name, O_RDONLY | O_CLOEXEC);
+	uint8_t *to = buf;
+	ssize_t n = 0;
+
+	while (fd >= 0 && len && (n = pread(fd, to, len, (off_t)off)) > 0) {
+		to += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	memset(to, 0, len);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : errno;
+	close(fd);
+	return n < 0 ? EIO : 0;
+}
+
+static int dir_write(struct cell_content *content, uint64_t off, const void *buf, size_t len)
+{
+	struct dir_content *c = (struct dir_content *)content;
+	int fd = openat(c->store->data, c->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	const uint8_t *from = buf;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return errno;
+	while (len && (n = pwrite(fd, from, len, (off_t)off)) > 0) {
+		from += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	close(fd);
+	return len ? ENOSPC : 0;
+}
+
+static int dir_truncate(struct cell_content *content, uint64_t length)
+{
+	struct dir_content *c = (struct dir_content *)content;
+	int fd = openat(c->store->data, c->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), rc;
+
+	if (fd < 0)
+		return errno;
+	rc = ftruncate(fd, (off_t)length) ? errno : 0;
+	close(fd);
+	return rc;
+}
+
+/* ---- everything else ---- */
+
+static void noted(struct dir_store *s, bool ok)
+{
+	s->lost |= !ok;
+}
+
+static void note_vnode(struct cell_store *store, const struct cell_vnode *v)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (!s->loading)
+		noted(s, cell_log_vnode(&s->pending, v));
+}
+
+static void note_gone(struct cell_store *store, const struct cell_vnode *v)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (!s->loading)
+		noted(s, cell_log_gone(&s->pending, v));
+}
+
+static void note_edit(struct cell_store *store, const struct cell_vnode *dir, enum cell_edit edit, const char *name,
+		      uint32_t vnode, uint32_t unique)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (!s->loading)
+		noted(s, cell_log_edit(&s->pending, dir, edit, name, vnode, unique));
+}
+
+static void note_volume(struct cell_store *store, const struct cell_volume *volume)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (!s->loading)
+		noted(s, cell_log_volume(&s->pending, volume));
+}
+
+static void note_principals(struct cell_store *store, const struct cell *cell)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (!s->loading)
+		noted(s, cell_log_principals(&s->pending, cell));
+}
+
+static void note_everything(struct cell_store *store)
+{
+	((struct dir_store *)store)->lost = true;
+}
+
+static int write_all(int fd, const uint8_t *data, size_t len, off_t at)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, data, len, at);
+
+		if (n <= 0)
+			return -1;
+		data += n;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* A new log without history in the place of the old one. */
+static int compact(struct dir_store *s)
+{
+	struct xdr_buf all = { 0 };
+	int fd = openat(s->dir, "log.new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = -1;
+
+	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && cell_log_everything(&all, s->cell) &&
+	    !write_all(fd, all.data, all.len, 0) && !renameat(s->dir, "log.new", s->dir, "log"))
+		rc = 0;
+	if (rc == 0) {
+		if (s->log >= 0)
+			close(s->log);
+		s->log = fd;
+		s->log_len = (off_t)all.len;
+		s->pending.len = 0;
+		s->lost = false;
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	xdr_buf_free(&all);
+	return rc;
+}
+
+/* A log that cannot be written in part is as it was, and nothing was acknowledged; what is
+ * in memory goes into the next one that can. */
+static int dir_commit(struct cell_store *store)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX) {
+		if (compact(s))
+			return -1;
+	} else if (s->pending.len) {
+		if (write_all(s->log, s->pending.data, s->pending.len, s->log_len)) {
+			s->lost = ftruncate(s->log, s->log_len) != 0;
+			return -1;
+		}
+		s->log_len += (off_t)s->pending.len;
+		s->pending.len = 0;
+	}
+	while (s->ndoomed)
+		unlinkat(s->data, s->doomed[--s->ndoomed], 0);
+	return 0;
+}
+
+static void dir_free(struct cell_store *store)
+{
+	struct dir_store *s = (struct dir_store *)store;
+
+	if (s->log >= 0)
+		close(s->log);
+	if (s->data >= 0)
+		close(s->data);
+	if (s->dir >= 0)
+		close(s->dir);
+	xdr_buf_free(&s->pending);
+	free(s->doomed);
+	free(s->path);
+	free(s);
+}
+
+static const struct cell_store_ops directory_ops = {
+	.open = dir_open,
+	.close = dir_close,
+	.read = dir_read,
+	.write = dir_write,
+	.truncate = dir_truncate,
+	.note_vnode = note_vnode,
+	.note_gone = note_gone,
+	.note_edit = note_edit,
+	.note_volume = note_volume,
+	.note_principals = note_principals,
+	.note_everything = note_everything,
+	.commit = dir_commit,
+	.free = dir_free,
+};
+
+/* ---- starting ---- */
+
+static int open_all(struct dir_store *s, struct rx_error *err)
+{
+	struct stat st;
+
+	if (mkdir(s->path, 0700) && errno != EEXIST)
+		return rx_error_errno(err, errno, "cannot make the directory %s", s->path);
+	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir < 0)
+		return rx_error_errno(err, errno, "cannot open the directory %s", s->path);
+	if (mkdirat(s->dir, "data", 0700) && errno != EEXIST)
+		return rx_error_errno(err, errno, "cannot make %s/data", s->path);
+	s->data = openat(s->dir, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	s->log = openat(s->dir, "log", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->data < 0 || s->log < 0 || fstat(s->log, &st))
+		return rx_error_errno(err, errno, "cannot open %s/log", s->path);
+	if (flock(s->log, LOCK_EX | LOCK_NB))
+		return rx_error_errno(err, EBUSY, "%s is used by another umafs-cell: end that first", s->path);
+	s->log_len = st.st_size;
+	return 0;
+}
+
+struct cell_store *cell_store_directory(struct cell *cell, const char *dir, bool *fresh, struct rx_error *err)
+{
+	struct dir_store *s = calloc(1, sizeof(*s));
+
+	if (!s || !(s->path = strdup(dir))) {
+		free(s);
+		rx_error_errno(err, ENOMEM, "opening %s", dir);
+		return NULL;
+	}
+	s->store.ops = &directory_ops;
+	s->cell = cell;
+	s->dir = s->data = s->log = -1;
+	if (open_all(s, err)) {
+		dir_free(&s->store);
+		return NULL;
+	}
+	*fresh = s->log_len == 0;
+	return &s->store;
+}
+
+/* What an interrupted store has left behind a file's end would show when the file grows. */
+static void trim(struct dir_store *s)
+{
+	for (struct cell_volume *volume = s->cell->volumes; volume; volume = volume->next)
+		for (uint32_t i = 0; i < volume->nvnodes; i++) {
+			struct cell_vnode *v = volume->vnodes[i];
+			struct stat st;
+
+			if (v && v->content && !fstatat(s->data, ((struct dir_content *)v->content)->name, &st, 0) &&
+			    (uint64_t)st.st_size > v->length)
+				dir_truncate(v->content, v->length);
+		}
+}
+
+int cell_store_load(struct cell *cell, struct rx_error *err)
+{
+	struct dir_store *s = (struct dir_store *)cell->store;
+	size_t len = (size_t)s->log_len;
+	uint8_t *log = malloc(len + 1);
+	int rc = -1;
+
+	s->loading = true;
+	if (!log || pread(s->log, log, len, 0) != (ssize_t)len)
+		rx_error_errno(err, log ? EIO : ENOMEM, "cannot read %s/log", s->path);
+	else if (cell_log_replay(cell, log, len, err))
+		rx_error_prefix(err, "%s", s->path);
+	else
+		rc = 0;
+	s->loading = false;
+	free(log);
+	if (rc)
+		return rc;
+	trim(s);
+	if (compact(s))
+		return rx_error_errno(err, errno, "cannot write %s/log", s->path);
+	return 0;
+}
