@@ -21,6 +21,8 @@ struct cm_vnode {
 	struct cm_record_view last; /* of the last prepare */
 	struct cm_event event;
 	unsigned events;
+	uint64_t timer_us;
+	bool broken;
 	size_t lost; /* runs of bytes handed over with events */
 	void (*work)(void *);
 	void *work_arg;
@@ -103,7 +105,7 @@ bool cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 
 void cm_flush_timer(struct cm_vnode *v, uint64_t when_us)
 {
-	(void)v, (void)when_us;
+	v->timer_us = when_us;
 }
 
 void cm_emit(struct cm *cm, const struct cm_event *ev)
@@ -134,7 +136,7 @@ void cm_forget_rights(struct cm_vnode *v, struct cm_token *t)
 
 static int prepare(void *space, const struct cm_record_view *r, bool promise_broken, struct cm_plan *plan)
 {
-	(void)promise_broken;
+	((struct cm_vnode *)space)->broken = promise_broken;
 	((struct cm_vnode *)space)->last = *r;
 	plan->buffer = calloc(1, 1);
 	plan->runs = calloc(1, sizeof(*plan->runs));
@@ -464,6 +466,88 @@ static void test_age(void)
 	stop(v);
 }
 
+/* Stored by its age, the server is busy: it must be tried again some time. */
+static void test_age_retry(void)
+{
+	struct cm_vnode *v = start();
+	struct cm_token a = { 1 };
+	uint64_t now = rx_now_us(rx_env_posix()), next;
+
+	grant(v, &a, 0);
+	v->timer_us = 0;
+	next = cm_records_age(&v->records, now + 6000000, 5000000); /* the timer's look */
+	v->answers[0] = refusal(110);
+	run_work(v);
+	CU_ASSERT_EQUAL(v->kept, 1);
+	/* The one look that is due now was asked for by its return value or by cm_flush_timer. */
+	CU_ASSERT(next != UINT64_MAX || v->timer_us != 0);
+	stop(v);
+}
+
+/* Busy, then once VREADONLY: the second answer is the first of its kind. */
+static void test_rofs_once(void)
+{
+	struct cm_vnode *v = start();
+	struct cm_token a = { 1 };
+
+	grant(v, &a, 0);
+	v->answers[0] = refusal(110);
+	v->answers[1] = refusal(30);
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), -1);
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), -1);
+	CU_ASSERT_EQUAL(v->killed, 0);
+	CU_ASSERT_EQUAL(count(v), 1);
+	stop(v);
+}
+
+/* Expired, then renewed (the server is busy with it): the grace begins anew next time. */
+static void test_grace_anew(void)
+{
+	struct cm_vnode *v = start();
+	struct cm_token a = { 1 };
+
+	grant(v, &a, 0);
+	rx_error_set(&v->answers[0], RX_ORIGIN_RXKAD, RXKAD_EXPIRED, EKEYEXPIRED, "scripted");
+	v->answers[1] = refusal(110);
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), -1);
+	CU_ASSERT(v->records.list->expired_us != 0);
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), -1);
+	CU_ASSERT_EQUAL(v->records.list->expired_us, 0);
+	stop(v);
+}
+
+/* Two records of before and after a break become one: it is of before. */
+static void test_coalesce_gen(void)
+{
+	struct cm_vnode *v = start();
+	struct cm_token a = { 1 };
+
+	grant(v, &a, 3);
+	v->inval_gen = 1;
+	grant(v, &a, 1);
+	grant(v, &a, 2);
+	CU_ASSERT_EQUAL(count(v), 1);
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), 0);
+	CU_ASSERT_TRUE(v->broken);
+	stop(v);
+}
+
+/* A ticket that the server does not know, and no other to be had now (the KDC does not
+ * answer, nobody has run kinit): not a word about the right. */
+static void test_badcred_no_fresh(void)
+{
+	struct cm_vnode *v = start();
+	struct cm_token a = { 1 };
+
+	grant(v, &a, 0);
+	v->refreshable = false;
+	rx_error_set(&v->answers[0], RX_ORIGIN_RXKAD, RXKAD_UNKNOWNKEY, EKEYREJECTED, "scripted");
+	CU_ASSERT_EQUAL(cm_flush(v, &a, 0, UINT64_MAX, false, NULL), -1);
+	CU_ASSERT_EQUAL(v->killed, 0);
+	CU_ASSERT_EQUAL(count(v), 1);
+	stop(v);
+}
+
 static void test_classes(void)
 {
 	static const struct {
@@ -499,4 +583,9 @@ UNIT_MAIN("record", { "11 append_prepend_coalesce: A stores pages 2,3,1,4 fully;
 	  { "30 deleted_file: VNOVNODE; all records of the vnode killed, each owner told", test_gone },
 	  { "56 truncate_cuts_record: bounds shrink, what lies beyond vanishes", test_truncate },
 	  { "max_dirty_age: an old record is stored without being asked for", test_age },
+	  { "kept after an attempt by age: tried again", test_age_retry },
+	  { "VBUSY, then VREADONLY once: kept", test_rofs_once },
+	  { "expiry grace begins anew after a renewal", test_grace_anew },
+	  { "a coalesced record is as old as its older half", test_coalesce_gen },
+	  { "a ticket is disliked and no other can be had: kept", test_badcred_no_fresh },
 	  { "3.8 every code has its class", test_classes })
