@@ -32,9 +32,12 @@ static struct rx_loop *listen_at(struct cell *cell, uint32_t ip, uint16_t port, 
 					 .version = "umafs-cell " UMAFS_VERSION,
 					 .debug_answers = true };
 	struct rx_addr addr = rx_addr_ipv4(ip, config.bind_port);
-	struct rx_loop *loop = rx_loop_new(&config, err);
+	struct rx_loop *loop;
 	char text[64];
 
+	if (cell->net)
+		config.net = cell->net(cell->net_arg, ip, config.bind_port);
+	loop = rx_loop_new(&config, err);
 	if (!loop && err)
 		rx_error_prefix(err, "the port of the %s, %s", what, rx_addr_text(&addr, text));
 	return loop;
@@ -149,6 +152,8 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 	}
 	cell->audit = -1;
 	cell->env = config->env ? config->env : rx_env_posix();
+	cell->net = config->net;
+	cell->net_arg = config->net_arg;
 	rx_mutex_init(&cell->lock, cell->env, RX_RANK_CM, "cell");
 	rx_cond_init(&cell->moved, cell->env);
 	snprintf(cell->name, sizeof(cell->name), "%s", config->name);

@@ -30,7 +30,9 @@ struct cell_hooks {
 };
 
 struct cell_config {
-	struct rx_env *env;    /* NULL: rx_env_posix() */
+	struct rx_env *env;                                           /* NULL: rx_env_posix() */
+	struct rx_net *(*net)(void *arg, uint32_t ip, uint16_t port); /* NULL: UDP */
+	void *net_arg;
 	const char *name;      /* the cell's; its realm is this in capitals */
 	uint32_t db_ip;        /* host byte order: VLDB and PTS */
 	const uint32_t *fs_ip; /* one file server, and its volume server, on each */

@@ -148,6 +148,8 @@ struct cell_service {
 
 struct cell {
 	struct rx_env *env;
+	struct rx_net *(*net)(void *arg, uint32_t ip, uint16_t port); /* NULL: UDP */
+	void *net_arg;
 	struct rx_mutex lock;
 	struct rx_cond moved;
 	char name[256], realm[256];

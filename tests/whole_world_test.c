@@ -1,0 +1,315 @@
+/* Clients and servers whole, in one deterministic world: two clients, each transport, cache
+ * manager and pages on the soft MMU, and the embedded cell, on a network that loses and
+ * delays. Each client stores into its own pages of one file, through mappings and write(),
+ * and reads everybody's; one reads what one has written, and in the end both clients, and
+ * a third that has cached nothing, see what was written last. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/soft_mmu.h"
+#include "tests/unit.h"
+#include "tests/world_net.h"
+#include "tools/cell/cell.h"
+#include "vfs-emu/vfs.h"
+
+enum {
+	CLIENTS = 2,
+	WRITERS = 2, /* of each client */
+	PAGES = 4,
+	CELLS = 32, /* one byte each; eight in a page */
+	OPS = 12,
+	SIZE = PAGES * CM_PAGE,
+	DB_IP = 0x0a000001,
+	FS_IP = 0x0a00000b,
+	CLIENT_IP = 0x0a000065,
+};
+
+struct play;
+
+struct client {
+	struct play *play;
+	struct cm *cm;
+	struct vfs_source *source;
+	struct vfs *vfs;
+	struct cm_token *token;
+	struct vfs_file *file;
+	uintptr_t map;
+};
+
+struct play {
+	struct world *world;
+	struct rx_env *env;
+	struct world_net *net;
+	struct cell *cell;
+	struct client clients[CLIENTS + 1]; /* the last one comes at the end */
+	uint8_t last[CELLS];
+	bool written[CELLS][256];
+	char dir[64];
+	uint64_t seed;
+	unsigned violations, values;
+};
+
+#define HOLDS(p, condition)                                                                                            \
+	do {                                                                                                           \
+		if (!(condition) && (p)->violations++ == 0)                                                            \
+			printf("\n  seed %llu: line %d: %s\n", (unsigned long long)(p)->seed, __LINE__, #condition);   \
+	} while (0)
+
+static unsigned dice(struct play *p, unsigned n)
+{
+	return (unsigned)(world_random(p->world) % n);
+}
+
+static uint64_t offset_of(unsigned cell)
+{
+	return cell / 8 * CM_PAGE + cell % 8 * 500;
+}
+
+/* Pages belong to clients in turn, cells of a page to the client's writers. */
+static unsigned own_cell(struct play *p, unsigned client, unsigned writer)
+{
+	unsigned page = dice(p, PAGES / CLIENTS) * CLIENTS + client;
+
+	return page * 8 + dice(p, 8 / WRITERS) * WRITERS + writer;
+}
+
+/* ---- clients ---- */
+
+static bool open_file(struct client *c, unsigned i)
+{
+	struct play *p = c->play;
+	struct vfs_config config = { .source = soft_mmu_new(p->env, p->seed & 1 ? VFS_MODE_FULL : VFS_MODE_BASIC, 16),
+				     .workers = 2 };
+	struct cm_setattr attr = { .set_mode = true, .mode = 0666 };
+	struct cm_vnode *dir = NULL, *v = NULL;
+	struct rx_error err = { 0 };
+	char name[256];
+	int rc;
+
+	c->source = config.source;
+	config.cm = c->cm;
+	c->vfs = vfs_new(&config, &err);
+	rc = cm_token_open(c->cm, "anonymous", NULL, &c->token, &err);
+	if (rc == 0)
+		rc = cm_walk_parent(c->cm, c->token, "/afs/umafs.test/big/shared", &dir, name, &err);
+	if (rc == 0 && i == 0)
+		rc = cm_create(dir, c->token, name, &attr, &v, &err);
+	else if (rc == 0)
+		rc = cm_walk(c->cm, c->token, "/afs/umafs.test/big/shared", 0, &v, &err);
+	if (rc == 0)
+		rc = vfs_open(c->vfs, v, c->token, true, &c->file, &err);
+	if (rc == 0 && i == 0)
+		rc = vfs_truncate(c->file, SIZE, &err);
+	if (rc == 0)
+		c->map = (uintptr_t)vfs_mmap(c->file, SIZE, PROT_READ | PROT_WRITE, 0, &err);
+	if (rc != 0 || !c->map)
+		printf("\n  client %u: %s\n", i, err.text);
+	cm_vnode_put(v);
+	cm_vnode_put(dir);
+	return rc == 0 && c->map;
+}
+
+static bool client_begin(struct play *p, unsigned i)
+{
+	struct client *c = &p->clients[i];
+	struct cm_config config = { .env = p->env,
+				    .net = world_net_port(p->net, CLIENT_IP + i, 0),
+				    .confdir = p->dir,
+				    .max_dirty_age_ms = 200 };
+	struct rx_error err;
+
+	c->play = p;
+	c->cm = cm_new(&config, &err);
+	return c->cm && open_file(c, i);
+}
+
+static void client_end(struct client *c)
+{
+	struct rx_error err = { 0 };
+
+	HOLDS(c->play, vfs_munmap(c->vfs, (void *)c->map, SIZE, &err) == 0);
+	HOLDS(c->play, vfs_close(c->file, &err) == 0);
+	cm_token_put(c->token);
+	vfs_free(c->vfs);
+	HOLDS(c->play, cm_free(c->cm, 10000) == 0);
+}
+
+/* ---- who acts ---- */
+
+struct writer {
+	struct client *client;
+	unsigned number, id;
+};
+
+static void store(struct writer *w, unsigned cell)
+{
+	struct client *c = w->client;
+	struct play *p = c->play;
+	uint8_t value = (uint8_t)(1 + p->values++ % 255);
+	struct rx_error err = { 0 };
+
+	p->written[cell][value] = true;
+	p->last[cell] = value;
+	if (dice(p, 3))
+		HOLDS(p, soft_store(c->source, c->map + offset_of(cell), (int)w->id, value) == 0);
+	else
+		HOLDS(p, vfs_pwrite(c->file, &value, 1, offset_of(cell), &err) == 1);
+}
+
+static void look(struct writer *w, unsigned cell, bool own)
+{
+	struct client *c = w->client;
+	struct play *p = c->play;
+	uint8_t byte = 0;
+	int value;
+
+	if (dice(p, 3)) {
+		value = soft_load(c->source, c->map + offset_of(cell), (int)w->id);
+	} else {
+		HOLDS(p, vfs_pread(c->file, &byte, 1, offset_of(cell), NULL) == 1);
+		value = byte;
+	}
+	HOLDS(p, value == 0 || (value > 0 && p->written[cell][value]));
+	if (own)
+		HOLDS(p, value == p->last[cell]);
+}
+
+static void writer(void *arg)
+{
+	struct writer *w = arg;
+	struct play *p = w->client->play;
+	unsigned client = (unsigned)(w->client - p->clients);
+	struct rx_error err = { 0 };
+
+	for (unsigned i = 0; i < OPS; i++) {
+		switch (dice(p, 8)) {
+		case 0:
+			HOLDS(p, vfs_msync(w->client->vfs, (void *)w->client->map, SIZE, MS_SYNC, &err) == 0);
+			break;
+		case 1:
+			world_sleep_us(p->world, dice(p, 300000));
+			break;
+		case 2:
+			look(w, dice(p, CELLS), false);
+			break;
+		case 3:
+			look(w, own_cell(p, client, w->number), true);
+			break;
+		default:
+			store(w, own_cell(p, client, w->number));
+		}
+	}
+}
+
+/* ---- one seed ---- */
+
+static bool begin(struct play *p)
+{
+	static const uint32_t fs_ip[] = { FS_IP };
+	struct cell_config config = {
+		.env = p->env, .name = "umafs.test", .db_ip = DB_IP, .fs_ip = fs_ip, .nfs = 1, .net_arg = p->net
+	};
+	struct rx_error err = { 0 };
+
+	config.net = (struct rx_net * (*)(void *, uint32_t, uint16_t)) world_net_port;
+	strcpy(p->dir, "/tmp/umafs-world.XXXXXX");
+	if (!mkdtemp(p->dir))
+		return false;
+	p->cell = cell_new(&config, &err);
+	if (!p->cell || cell_write_client(p->cell, p->dir, 3600, &err) != 0) {
+		printf("\n  the cell: %s\n", err.text);
+		return false;
+	}
+	for (unsigned i = 0; i < CLIENTS; i++)
+		if (!client_begin(p, i))
+			return false;
+	return true;
+}
+
+static void settle(struct play *p)
+{
+	struct rx_error err = { 0 };
+
+	for (unsigned i = 0; i < CLIENTS; i++)
+		HOLDS(p, vfs_fsync(p->clients[i].file, &err) == 0);
+	if (!client_begin(p, CLIENTS)) {
+		HOLDS(p, !"the third client starts");
+		return;
+	}
+	for (unsigned c = 0; c < CELLS; c++)
+		for (unsigned i = 0; i <= CLIENTS; i++)
+			HOLDS(p, soft_load(p->clients[i].source, p->clients[i].map + offset_of(c), 1000) == p->last[c]);
+}
+
+static void conduct(void *arg)
+{
+	struct play *p = arg;
+	struct rx_thread *threads[CLIENTS * WRITERS];
+	struct writer writers[CLIENTS * WRITERS];
+	char cmd[128];
+
+	if (!begin(p)) {
+		HOLDS(p, !"the cell and its clients start");
+		return;
+	}
+	for (unsigned i = 0; i < CLIENTS * WRITERS; i++) {
+		writers[i] = (struct writer){ &p->clients[i / WRITERS], i % WRITERS, i };
+		threads[i] = rx_thread_spawn(p->env, "writer", writer, &writers[i]);
+	}
+	for (unsigned i = 0; i < CLIENTS * WRITERS; i++)
+		rx_thread_join(p->env, threads[i]);
+	settle(p);
+	for (unsigned i = 0; i <= CLIENTS; i++)
+		client_end(&p->clients[i]);
+	cell_free(p->cell);
+	snprintf(cmd, sizeof(cmd), "rm -r %s", p->dir);
+	HOLDS(p, system(cmd) == 0);
+}
+
+static uint64_t play(uint64_t seed, bool *ok)
+{
+	struct world_link link = { .delay_us = 300, .jitter_us = 400, .loss = (unsigned)(seed % 4) * 8 };
+	struct play *p = calloc(1, sizeof(*p));
+	uint64_t trace;
+
+	p->seed = seed;
+	p->world = world_new(seed);
+	p->env = world_env(p->world);
+	p->net = world_net_new(p->world, &link);
+	*ok = world_run(p->world, conduct, p);
+	if (!*ok)
+		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
+	*ok = *ok && p->violations == 0;
+	trace = world_trace(p->world);
+	if (*ok)
+		world_net_free(p->net);
+	world_free(p->world);
+	free(p);
+	return trace;
+}
+
+static void test_world(void)
+{
+	const char *seeds_text = getenv("UMAFS_SEEDS"), *first_text = getenv("UMAFS_FIRST_SEED");
+	uint64_t seeds = seeds_text ? strtoull(seeds_text, NULL, 10) : 40;
+	uint64_t first = first_text ? strtoull(first_text, NULL, 10) : 1;
+	bool ok = true;
+
+	for (uint64_t seed = first; seed < first + seeds && ok; seed++)
+		play(seed, &ok);
+	CU_ASSERT(ok);
+}
+
+static void test_determinism(void)
+{
+	bool ok;
+
+	for (uint64_t seed = 1; seed <= 3; seed++)
+		CU_ASSERT_EQUAL(play(seed, &ok), play(seed, &ok));
+}
+
+UNIT_MAIN("whole world", { "two clients and a cell: what was written last is what everybody sees", test_world },
+	  { "one seed, one outcome", test_determinism })
