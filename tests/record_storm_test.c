@@ -6,7 +6,7 @@
 
 #include "cm/record.h"
 #include "tests/unit.h"
-#include "tests/world.h"
+#include "tests/sim/world.h"
 
 enum { PAGES = 6, TOKENS = 3, STEPS = 30, WORKERS = 2, CELLS_MAX = 4096 };
 

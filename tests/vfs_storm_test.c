@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 
 #include "tests/fake_cm_internal.h"
-#include "tests/soft_mmu.h"
+#include "tests/sim/soft_mmu.h"
 #include "tests/unit.h"
-#include "tests/world.h"
+#include "tests/sim/world.h"
 #include "vfs-emu/file.h"
 #include "vfs-emu/mapping.h"
 

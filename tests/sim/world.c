@@ -5,7 +5,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-#include "tests/world.h"
+#include "tests/sim/world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>

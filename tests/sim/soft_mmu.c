@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/soft_mmu.h"
+#include "tests/sim/soft_mmu.h"
 
 #define BASE ((uintptr_t)1 << 32)
 

@@ -2,8 +2,8 @@
  * markers and messages for mappings that are numbers, not memory, so that the page room
  * runs in a deterministic world. Content lies in the real memfds. What it imitates is
  * tested on the real kernel by uffd_test. */
-#ifndef UMAFS_TESTS_SOFT_MMU_H
-#define UMAFS_TESTS_SOFT_MMU_H
+#ifndef UMAFS_TESTS_SIM_SOFT_MMU_H
+#define UMAFS_TESTS_SIM_SOFT_MMU_H
 
 #include "vfs-emu/source.h"
 

@@ -2,8 +2,8 @@
  * moves only when nobody can run, and whose every choice comes from a seed. One seed, one
  * outcome. A fiber may be switched away at each lock, unlock, wait and world_yield. When
  * all fibers wait and no deadline is left, that is a deadlock: world_run returns false. */
-#ifndef UMAFS_TESTS_WORLD_H
-#define UMAFS_TESTS_WORLD_H
+#ifndef UMAFS_TESTS_SIM_WORLD_H
+#define UMAFS_TESTS_SIM_WORLD_H
 
 #include "rx/env.h"
 

@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "tests/soft_mmu.h"
+#include "tests/sim/soft_mmu.h"
 #include "tests/unit.h"
-#include "tests/world_net.h"
+#include "tests/sim/world_net.h"
 #include "tools/cell/cell.h"
 #include "vfs-emu/vfs.h"
 

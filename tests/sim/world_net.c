@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/world_net.h"
+#include "tests/sim/world_net.h"
 
 struct flying {
 	struct flying *next;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "tests/unit.h"
-#include "tests/world_net.h"
+#include "tests/sim/world_net.h"
 
 enum { INLINE = 10, WORKER = 11, CALLERS = 4, CALLS = 6, MOST = 6000, SERVER_IP = 0x0a000001, CLIENT_IP = 0x0a000002 };
 

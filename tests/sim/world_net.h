@@ -1,11 +1,11 @@
 /* A network in the deterministic world: ports whose datagrams take their time, get lost,
  * overtake each other and come twice, as the world's seed says. Loops on it run their
  * real code: leading, following, sleeping. */
-#ifndef UMAFS_TESTS_WORLD_NET_H
-#define UMAFS_TESTS_WORLD_NET_H
+#ifndef UMAFS_TESTS_SIM_WORLD_NET_H
+#define UMAFS_TESTS_SIM_WORLD_NET_H
 
 #include "rx/net.h"
-#include "tests/world.h"
+#include "tests/sim/world.h"
 
 struct world_net;
 
