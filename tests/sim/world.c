@@ -1,6 +1,9 @@
-/* See world.h. Fibers are ucontexts; ASan is told of each switch. Not thread safe: the
- * whole world lives on the thread that calls world_run. */
+/* See world.h. A fiber begins by swapcontext and is switched by _setjmp and _longjmp, which
+ * make no system call; ASan is told of each switch. Not thread safe: the whole world lives on
+ * the thread that calls world_run. */
+#undef _FORTIFY_SOURCE /* its longjmp refuses to change stacks */
 #include <assert.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
@@ -20,12 +23,20 @@ enum { STACK = 256 * 1024 };
 
 enum fiber_state { READY, WAIT_MUTEX, WAIT_COND, WAIT_JOIN, SLEEP, ENDED };
 
+/* Where control is when it is not running: a fiber's, or that of world_run. */
+struct place {
+	jmp_buf at;
+	ucontext_t first; /* until it has run once */
+	bool begun;
+	const void *stack;
+	size_t size;
+	void *fake_stack; /* ASan's */
+};
+
 struct rx_thread {
 	struct rx_thread *next;
 	struct world *world;
-	ucontext_t ctx;
-	char *stack;
-	void *fake_stack; /* ASan's */
+	struct place place;
 	void (*fn)(void *);
 	void *arg;
 	enum fiber_state state;
@@ -38,11 +49,12 @@ struct rx_thread {
 
 struct world {
 	struct rx_env env;
-	ucontext_t scheduler;
-	void *scheduler_fake;
-	const void *scheduler_stack;
-	size_t scheduler_size;
+	struct place runner;
 	struct rx_thread *fibers, *now_running;
+	struct rx_thread **ready; /* in no order that means anything */
+	unsigned nready, room;
+	unsigned living, want_mutex;
+	bool stuck;
 	uint64_t now, rng, trace;
 	unsigned ids;
 };
@@ -66,26 +78,114 @@ uint64_t world_trace(const struct world *w)
 	return w->trace;
 }
 
-/* Back to the scheduler; returns when this fiber is chosen again. */
-static void leave(struct rx_thread *f)
+static void set_ready(struct rx_thread *f)
 {
 	struct world *w = f->world;
 
-	SWITCH_START(f->state == ENDED ? NULL : &f->fake_stack, w->scheduler_stack, w->scheduler_size);
-	swapcontext(&f->ctx, &w->scheduler);
-	SWITCH_DONE(f->fake_stack, &w->scheduler_stack, &w->scheduler_size);
+	w->want_mutex -= f->state == WAIT_MUTEX;
+	f->state = READY;
+	if (w->nready == w->room) {
+		w->room = w->room ? 2 * w->room : 64;
+		w->ready = reallocarray(w->ready, w->room, sizeof(struct rx_thread *));
+	}
+	w->ready[w->nready++] = f;
+}
+
+static struct place *current_place(struct world *w)
+{
+	return w->now_running ? &w->now_running->place : &w->runner;
+}
+
+/* Does not return. */
+static void enter(struct place *p)
+{
+	if (p->begun)
+		_longjmp(p->at, 1);
+	p->begun = true;
+	setcontext(&p->first);
+	abort();
+}
+
+/* Returns when somebody enters `from`. */
+static void swap(struct place *from, struct place *to)
+{
+	if (_setjmp(from->at) == 0)
+		enter(to);
+}
+
+/* From where control is to `to` (NULL: world_run). */
+static void jump(struct world *w, struct rx_thread *to, bool for_ever)
+{
+	struct place *from = current_place(w), *p = to ? &to->place : &w->runner;
+
+	w->now_running = to;
+	rx_held_switch(to ? &to->held : NULL);
+	SWITCH_START(for_ever ? NULL : &from->fake_stack, p->stack, p->size);
+	swap(from, p);
+	SWITCH_DONE(from->fake_stack, NULL, NULL);
+}
+
+/* Moves the clock to the earliest deadline and readies its fibers. */
+static bool advance(struct world *w)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (struct rx_thread *f = w->fibers; f; f = f->next)
+		if ((f->state == SLEEP || f->state == WAIT_COND) && f->deadline < next)
+			next = f->deadline;
+	if (next == UINT64_MAX)
+		return false;
+	w->now = next > w->now ? next : w->now;
+	for (struct rx_thread *f = w->fibers; f; f = f->next) {
+		if ((f->state != SLEEP && f->state != WAIT_COND) || f->deadline > w->now)
+			continue;
+		f->timed_out = f->state == WAIT_COND;
+		set_ready(f);
+	}
+	return true;
+}
+
+/* The next one to run; it leaves the list. NULL: all have ended, or nobody ever can. */
+static struct rx_thread *choose(struct world *w)
+{
+	struct rx_thread *chosen;
+	unsigned at;
+
+	if (!w->living)
+		return NULL;
+	if (!w->nready && !advance(w)) {
+		w->stuck = true;
+		return NULL;
+	}
+	at = w->nready > 1 ? (unsigned)(world_random(w) % w->nready) : 0;
+	chosen = w->ready[at];
+	w->ready[at] = w->ready[--w->nready];
+	w->trace = (w->trace ^ chosen->id) * 0x100000001b3u;
+	return chosen;
+}
+
+/* Somebody else's turn, or again this one's. */
+static void leave(struct rx_thread *f)
+{
+	struct rx_thread *to = choose(f->world);
+
+	if (to != f)
+		jump(f->world, to, f->state == ENDED);
 }
 
 static void fiber_main(unsigned hi, unsigned lo)
 {
 	struct rx_thread *f = (struct rx_thread *)(((uintptr_t)hi << 32) | lo);
+	struct world *w = f->world;
 
-	SWITCH_DONE(NULL, &f->world->scheduler_stack, &f->world->scheduler_size);
+	/* The first fiber of all learns where world_run's own stack lies. */
+	SWITCH_DONE(NULL, w->runner.stack ? NULL : &w->runner.stack, w->runner.stack ? NULL : &w->runner.size);
 	f->fn(f->arg);
 	f->state = ENDED;
-	for (struct rx_thread *o = f->world->fibers; o; o = o->next)
+	w->living--;
+	for (struct rx_thread *o = w->fibers; o; o = o->next)
 		if (o->state == WAIT_JOIN && o->what == f)
-			o->state = READY;
+			set_ready(o);
 	leave(f);
 	abort();
 }
@@ -100,20 +200,26 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	f->fn = fn;
 	f->arg = arg;
 	f->id = ++w->ids;
-	f->stack = malloc(STACK);
-	getcontext(&f->ctx);
-	f->ctx.uc_stack.ss_sp = f->stack;
-	f->ctx.uc_stack.ss_size = STACK;
-	makecontext(&f->ctx, (void (*)(void))fiber_main, 2, (unsigned)((uintptr_t)f >> 32), (unsigned)(uintptr_t)f);
+	f->place.stack = malloc(STACK);
+	f->place.size = STACK;
+	getcontext(&f->place.first);
+	f->place.first.uc_stack.ss_sp = (void *)(uintptr_t)f->place.stack;
+	f->place.first.uc_stack.ss_size = STACK;
+	makecontext(&f->place.first, (void (*)(void))fiber_main, 2, (unsigned)((uintptr_t)f >> 32),
+		    (unsigned)(uintptr_t)f);
 	f->next = w->fibers;
 	w->fibers = f;
+	w->living++;
+	set_ready(f);
 	return f;
 }
 
 void world_yield(struct world *w)
 {
-	if (w->now_running)
-		leave(w->now_running);
+	if (!w->now_running)
+		return;
+	set_ready(w->now_running);
+	leave(w->now_running);
 }
 
 void world_sleep_us(struct world *w, uint64_t us)
@@ -169,6 +275,7 @@ static void take(struct rx_mutex *m, struct rx_thread *f)
 	while (m->held) {
 		f->state = WAIT_MUTEX;
 		f->what = m;
+		f->world->want_mutex++;
 		leave(f);
 	}
 	m->held = f;
@@ -185,10 +292,12 @@ static void lock(struct rx_mutex *m)
 
 static void release(struct rx_mutex *m)
 {
+	struct world *w = world_of(m->env);
+
 	m->held = NULL;
-	for (struct rx_thread *o = world_of(m->env)->fibers; o; o = o->next)
+	for (struct rx_thread *o = w->want_mutex ? w->fibers : NULL; o; o = o->next)
 		if (o->state == WAIT_MUTEX && o->what == m)
-			o->state = READY;
+			set_ready(o);
 }
 
 static void unlock(struct rx_mutex *m)
@@ -223,7 +332,7 @@ static void wake(struct rx_cond *c, bool all)
 	for (struct rx_thread *o = world_of(c->env)->fibers; o; o = o->next) {
 		if (o->state != WAIT_COND || o->what != c)
 			continue;
-		o->state = READY;
+		set_ready(o);
 		if (!all)
 			return;
 	}
@@ -261,9 +370,10 @@ void world_free(struct world *w)
 		struct rx_thread *f = w->fibers;
 
 		w->fibers = f->next;
-		free(f->stack);
+		free((void *)(uintptr_t)f->place.stack);
 		free(f);
 	}
+	free(w->ready);
 	free(w);
 }
 
@@ -272,70 +382,10 @@ struct rx_env *world_env(struct world *w)
 	return &w->env;
 }
 
-/* Moves the clock to the earliest deadline and readies its fibers. */
-static bool advance(struct world *w)
-{
-	uint64_t next = UINT64_MAX;
-
-	for (struct rx_thread *f = w->fibers; f; f = f->next)
-		if ((f->state == SLEEP || f->state == WAIT_COND) && f->deadline < next)
-			next = f->deadline;
-	if (next == UINT64_MAX)
-		return false;
-	w->now = next > w->now ? next : w->now;
-	for (struct rx_thread *f = w->fibers; f; f = f->next) {
-		if ((f->state != SLEEP && f->state != WAIT_COND) || f->deadline > w->now)
-			continue;
-		f->timed_out = f->state == WAIT_COND;
-		f->state = READY;
-	}
-	return true;
-}
-
-static struct rx_thread *choose(struct world *w)
-{
-	struct rx_thread *chosen = NULL;
-	uint64_t ready = 0, at;
-
-	for (struct rx_thread *f = w->fibers; f; f = f->next)
-		ready += f->state == READY;
-	if (ready == 0)
-		return NULL;
-	at = world_random(w) % ready;
-	for (struct rx_thread *f = w->fibers; f && !chosen; f = f->next)
-		if (f->state == READY && at-- == 0)
-			chosen = f;
-	w->trace = (w->trace ^ chosen->id) * 0x100000001b3u;
-	return chosen;
-}
-
-static bool all_ended(const struct world *w)
-{
-	for (const struct rx_thread *f = w->fibers; f; f = f->next)
-		if (f->state != ENDED)
-			return false;
-	return true;
-}
-
 bool world_run(struct world *w, void (*main_fn)(void *), void *arg)
 {
-	struct rx_thread *f;
-
 	fiber_new(&w->env, "main", main_fn, arg);
-	while (!all_ended(w)) {
-		f = choose(w);
-		if (!f) {
-			if (!advance(w))
-				return false;
-			continue;
-		}
-		w->now_running = f;
-		rx_held_switch(&f->held);
-		SWITCH_START(&w->scheduler_fake, f->stack, STACK);
-		swapcontext(&w->scheduler, &f->ctx);
-		SWITCH_DONE(w->scheduler_fake, NULL, NULL);
-		rx_held_switch(NULL);
-		w->now_running = NULL;
-	}
-	return true;
+	w->runner.begun = true;
+	jump(w, choose(w), false);
+	return !w->stuck;
 }
