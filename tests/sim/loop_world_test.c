@@ -4,6 +4,7 @@
  * seed, one outcome. A wakeup that gets lost is a world in which nobody can go on. */
 #include <string.h>
 
+#include "tests/sim/seeds.h"
 #include "tests/unit.h"
 #include "tests/sim/world_net.h"
 
@@ -124,7 +125,7 @@ static void conduct(void *arg)
 	rx_security_put(p->sec);
 }
 
-static uint64_t play(uint64_t seed, bool *ok)
+static struct sim_outcome play(uint64_t seed)
 {
 	const struct world_link link = {
 		.delay_us = 200,
@@ -133,40 +134,25 @@ static uint64_t play(uint64_t seed, bool *ok)
 		.duplicate = (unsigned)(seed % 5) * 10,
 	};
 	struct play p = { .seed = seed, .world = world_new(seed) };
-	uint64_t trace;
+	struct sim_outcome o;
 
 	p.env = world_env(p.world);
 	p.net = world_net_new(p.world, &link);
-	*ok = world_run(p.world, conduct, &p);
-	if (!*ok)
+	o.ok = world_run(p.world, conduct, &p);
+	if (!o.ok)
 		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
-	*ok = *ok && p.wrong == 0 && p.done == CALLERS;
-	trace = world_trace(p.world);
-	if (*ok)
+	o.ok = o.ok && p.wrong == 0 && p.done == CALLERS;
+	o.virtual_us = rx_now_us(p.env);
+	o.trace = world_trace(p.world);
+	if (o.ok)
 		world_net_free(p.net);
 	world_free(p.world);
-	return trace;
+	return o;
 }
 
-static void test_calls(void)
+static void test_world(void)
 {
-	const char *seeds_text = getenv("UMAFS_SEEDS"), *first_text = getenv("UMAFS_FIRST_SEED");
-	uint64_t seeds = seeds_text ? strtoull(seeds_text, NULL, 10) : 200;
-	uint64_t first = first_text ? strtoull(first_text, NULL, 10) : 1;
-	bool ok = true;
-
-	for (uint64_t seed = first; seed < first + seeds && ok; seed++)
-		play(seed, &ok);
-	CU_ASSERT(ok);
+	CU_ASSERT(sim_seeds(200, play));
 }
 
-static void test_determinism(void)
-{
-	bool ok;
-
-	for (uint64_t seed = 1; seed <= 10; seed++)
-		CU_ASSERT_EQUAL(play(seed, &ok), play(seed, &ok));
-}
-
-UNIT_MAIN("loop in the world", { "calls of many threads end, over links that lose and duplicate", test_calls },
-	  { "one seed, one outcome", test_determinism })
+UNIT_MAIN("loop in the world", { "calls of many threads end, over links that lose and duplicate", test_world })

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "tests/sim/conf.h"
 #include "tests/sim/soft_mmu.h"
+#include "tests/sim/seeds.h"
 #include "tests/unit.h"
 #include "tests/sim/world_net.h"
 #include "tools/cell/cell.h"
@@ -22,9 +23,6 @@ enum {
 	CELLS = 32, /* one byte each; eight in a page */
 	OPS = 12,
 	SIZE = PAGES * CM_PAGE,
-	DB_IP = 0x0a000001,
-	FS_IP = 0x0a00000b,
-	CLIENT_IP = 0x0a000065,
 };
 
 struct play;
@@ -47,7 +45,6 @@ struct play {
 	struct client clients[CLIENTS + 1]; /* the last one comes at the end */
 	uint8_t last[CELLS];
 	bool written[CELLS][256];
-	char dir[64];
 	uint64_t seed;
 	unsigned violations, values;
 };
@@ -116,8 +113,8 @@ static bool client_begin(struct play *p, unsigned i)
 {
 	struct client *c = &p->clients[i];
 	struct cm_config config = { .env = p->env,
-				    .net = world_net_port(p->net, CLIENT_IP + i, 0),
-				    .confdir = p->dir,
+				    .net = world_net_port(p->net, SIM_CLIENT_IP + i, 0),
+				    .confdir = sim_confdir(),
 				    .max_dirty_age_ms = 200 };
 	struct rx_error err;
 
@@ -208,18 +205,15 @@ static void writer(void *arg)
 
 static bool begin(struct play *p)
 {
-	static const uint32_t fs_ip[] = { FS_IP };
+	static const uint32_t fs_ip[] = { SIM_FS_IP };
 	struct cell_config config = {
-		.env = p->env, .name = "umafs.test", .db_ip = DB_IP, .fs_ip = fs_ip, .nfs = 1, .net_arg = p->net
+		.env = p->env, .name = SIM_CELL, .db_ip = SIM_DB_IP, .fs_ip = fs_ip, .nfs = 1, .net_arg = p->net
 	};
 	struct rx_error err = { 0 };
 
 	config.net = (struct rx_net * (*)(void *, uint32_t, uint16_t)) world_net_port;
-	strcpy(p->dir, "/tmp/umafs-world.XXXXXX");
-	if (!mkdtemp(p->dir))
-		return false;
 	p->cell = cell_new(&config, &err);
-	if (!p->cell || cell_write_client(p->cell, p->dir, 3600, &err) != 0) {
+	if (!p->cell) {
 		printf("\n  the cell: %s\n", err.text);
 		return false;
 	}
@@ -249,7 +243,6 @@ static void conduct(void *arg)
 	struct play *p = arg;
 	struct rx_thread *threads[CLIENTS * WRITERS];
 	struct writer writers[CLIENTS * WRITERS];
-	char cmd[128];
 
 	if (!begin(p)) {
 		HOLDS(p, !"the cell and its clients start");
@@ -265,51 +258,34 @@ static void conduct(void *arg)
 	for (unsigned i = 0; i <= CLIENTS; i++)
 		client_end(&p->clients[i]);
 	cell_free(p->cell);
-	snprintf(cmd, sizeof(cmd), "rm -r %s", p->dir);
-	HOLDS(p, system(cmd) == 0);
 }
 
-static uint64_t play(uint64_t seed, bool *ok)
+static struct sim_outcome play(uint64_t seed)
 {
 	struct world_link link = { .delay_us = 300, .jitter_us = 400, .loss = (unsigned)(seed % 4) * 8 };
 	struct play *p = calloc(1, sizeof(*p));
-	uint64_t trace;
+	struct sim_outcome o;
 
 	p->seed = seed;
 	p->world = world_new(seed);
 	p->env = world_env(p->world);
 	p->net = world_net_new(p->world, &link);
-	*ok = world_run(p->world, conduct, p);
-	if (!*ok)
+	o.ok = world_run(p->world, conduct, p);
+	if (!o.ok)
 		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
-	*ok = *ok && p->violations == 0;
-	trace = world_trace(p->world);
-	if (*ok)
+	o.ok = o.ok && p->violations == 0;
+	o.virtual_us = rx_now_us(p->env);
+	o.trace = world_trace(p->world);
+	if (o.ok)
 		world_net_free(p->net);
 	world_free(p->world);
 	free(p);
-	return trace;
+	return o;
 }
 
 static void test_world(void)
 {
-	const char *seeds_text = getenv("UMAFS_SEEDS"), *first_text = getenv("UMAFS_FIRST_SEED");
-	uint64_t seeds = seeds_text ? strtoull(seeds_text, NULL, 10) : 40;
-	uint64_t first = first_text ? strtoull(first_text, NULL, 10) : 1;
-	bool ok = true;
-
-	for (uint64_t seed = first; seed < first + seeds && ok; seed++)
-		play(seed, &ok);
-	CU_ASSERT(ok);
+	CU_ASSERT(sim_seeds(40, play));
 }
 
-static void test_determinism(void)
-{
-	bool ok;
-
-	for (uint64_t seed = 1; seed <= 3; seed++)
-		CU_ASSERT_EQUAL(play(seed, &ok), play(seed, &ok));
-}
-
-UNIT_MAIN("whole world", { "two clients and a cell: what was written last is what everybody sees", test_world },
-	  { "one seed, one outcome", test_determinism })
+UNIT_MAIN("whole world", { "two clients and a cell: what was written last is what everybody sees", test_world })

@@ -78,6 +78,27 @@ uint64_t world_trace(const struct world *w)
 	return w->trace;
 }
 
+static void mix(struct world *w, uint64_t v)
+{
+	w->trace = (w->trace ^ v) * 0x9e3779b97f4a7c15u;
+	w->trace ^= w->trace >> 32;
+}
+
+void world_note(struct world *w, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t v;
+
+	mix(w, w->now ^ (uint64_t)len << 48);
+	for (; len >= sizeof(v); p += sizeof(v), len -= sizeof(v)) {
+		memcpy(&v, p, sizeof(v));
+		mix(w, v);
+	}
+	v = 0;
+	memcpy(&v, p, len);
+	mix(w, v);
+}
+
 static void set_ready(struct rx_thread *f)
 {
 	struct world *w = f->world;
@@ -160,7 +181,7 @@ static struct rx_thread *choose(struct world *w)
 	at = w->nready > 1 ? (unsigned)(world_random(w) % w->nready) : 0;
 	chosen = w->ready[at];
 	w->ready[at] = w->ready[--w->nready];
-	w->trace = (w->trace ^ chosen->id) * 0x100000001b3u;
+	mix(w, chosen->id);
 	return chosen;
 }
 

@@ -18,7 +18,9 @@ void world_yield(struct world *w);
 /* Lets virtual time pass. */
 void world_sleep_us(struct world *w, uint64_t us);
 uint64_t world_random(struct world *w);
-/* A hash of every scheduling decision so far: equal seeds must give equal traces. */
+/* A hash of every scheduling decision so far, and of what was noted: packets, and what
+ * operations returned. Equal seeds must give equal traces. */
 uint64_t world_trace(const struct world *w);
+void world_note(struct world *w, const void *data, size_t len);
 
 #endif

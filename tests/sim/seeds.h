@@ -1,0 +1,21 @@
+/* Plays a test's seeds, as many as UMAFS_SEEDS and from UMAFS_FIRST_SEED on, if these are
+ * set; the first few and every thousandth twice, which must have one outcome. Prints how
+ * fast that went. Called by the tests of worlds. */
+#ifndef UMAFS_TESTS_SIM_SEEDS_H
+#define UMAFS_TESTS_SIM_SEEDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sim_outcome {
+	bool ok;        /* what is wrong has been printed */
+	uint64_t trace; /* world_trace */
+	uint64_t virtual_us;
+};
+
+typedef struct sim_outcome sim_play_fn(uint64_t seed);
+
+/* False: a seed went wrong, or had two outcomes; it is the last that was played. */
+bool sim_seeds(unsigned standard, sim_play_fn *play);
+
+#endif
