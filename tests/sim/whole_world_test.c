@@ -1,8 +1,8 @@
 /* Clients and servers whole, in one deterministic world: two clients, each transport, cache
  * manager and pages on the soft MMU, and the embedded cell, on a network that loses and
- * delays. Each client stores into its own pages of one file, through mappings and write(),
- * and reads everybody's; one reads what one has written, and in the end both clients, and
- * a third that has cached nothing, see what was written last. */
+ * delays, and more as packet rules say. Each client stores into its own pages of one file, through mappings and
+ * write(), and reads everybody's; one reads what one has written, and in the end both clients, and a third that has
+ * cached nothing, see what was written last. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,8 @@ enum {
 	SIZE = PAGES * CM_PAGE,
 };
 
+#define FILE_PATH "/afs/umafs.test/big/shared"
+
 struct play;
 
 struct client {
@@ -41,6 +43,7 @@ struct play {
 	struct world *world;
 	struct rx_env *env;
 	struct world_net *net;
+	struct fault_set *rules;
 	struct cell *cell;
 	struct client clients[CLIENTS + 1]; /* the last one comes at the end */
 	uint8_t last[CELLS];
@@ -91,11 +94,11 @@ static bool open_file(struct client *c, unsigned i)
 	c->vfs = vfs_new(&config, &err);
 	rc = cm_token_open(c->cm, "anonymous", NULL, &c->token, &err);
 	if (rc == 0)
-		rc = cm_walk_parent(c->cm, c->token, "/afs/umafs.test/big/shared", &dir, name, &err);
+		rc = cm_walk_parent(c->cm, c->token, FILE_PATH, &dir, name, &err);
 	if (rc == 0 && i == 0)
 		rc = cm_create(dir, c->token, name, &attr, &v, &err);
 	else if (rc == 0)
-		rc = cm_walk(c->cm, c->token, "/afs/umafs.test/big/shared", 0, &v, &err);
+		rc = cm_walk(c->cm, c->token, FILE_PATH, 0, &v, &err);
 	if (rc == 0)
 		rc = vfs_open(c->vfs, v, c->token, true, &c->file, &err);
 	if (rc == 0 && i == 0)
@@ -203,6 +206,32 @@ static void writer(void *arg)
 
 /* ---- one seed ---- */
 
+/* Weather that loses nothing for good, and changes nothing that is not checked. */
+static const char *const weather[] = {
+	"packet from client type data prob 5% -> drop",
+	"packet from server type ack prob 20% -> drop",
+	"packet prob 1% -> burst 6",
+	"packet prob 5% -> reorder 3 within 20ms",
+	"packet prob 5% -> duplicate 2 gap 1ms",
+	"packet prob 30% -> jitter 30ms",
+	"packet type ack prob 5% -> truncate 40",
+	"packet type challenge,response,busy,abort prob 50% -> drop",
+	"packet nth 70 -> partition 2s",
+	"packet client 10.0.0.101 nth 50 -> partition 9s",
+	"packet -> limit 300K queue 16K",
+	"packet flag last prob 10% -> delay 300ms",
+	"packet type data seq 2- prob 10% -> drop",
+};
+
+static void set_weather(struct play *p)
+{
+	p->rules = fault_set_new(p->env, p->seed, NULL);
+	for (unsigned i = dice(p, 3); i > 0; i--)
+		HOLDS(p, fault_set_add(p->rules, weather[dice(p, sizeof(weather) / sizeof(*weather))], 0, NULL, NULL) ==
+				 0);
+	world_net_set_faults(p->net, p->rules);
+}
+
 static bool begin(struct play *p)
 {
 	static const uint32_t fs_ip[] = { SIM_FS_IP };
@@ -223,12 +252,30 @@ static bool begin(struct play *p)
 	return true;
 }
 
+/* A break may not have got through: whom the server has not reached, it tells at its next call. */
+static bool call_the_server(struct client *c)
+{
+	struct cm_volume_status status;
+	struct cm_vnode *v = NULL;
+	struct rx_error err = { 0 };
+	bool ok = cm_walk(c->cm, c->token, FILE_PATH, 0, &v, &err) == 0 &&
+		  cm_volume_status(v, c->token, &status, &err) == 0;
+
+	cm_vnode_put(v);
+	return ok;
+}
+
 static void settle(struct play *p)
 {
+	const struct world_link fair = { .delay_us = 300, .jitter_us = 400 };
 	struct rx_error err = { 0 };
 
+	world_net_set_faults(p->net, NULL);
+	world_net_set_link(p->net, &fair);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		HOLDS(p, vfs_fsync(p->clients[i].file, &err) == 0);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		HOLDS(p, call_the_server(&p->clients[i]));
 	if (!client_begin(p, CLIENTS)) {
 		HOLDS(p, !"the third client starts");
 		return;
@@ -244,6 +291,7 @@ static void conduct(void *arg)
 	struct rx_thread *threads[CLIENTS * WRITERS];
 	struct writer writers[CLIENTS * WRITERS];
 
+	set_weather(p);
 	if (!begin(p)) {
 		HOLDS(p, !"the cell and its clients start");
 		return;
@@ -276,8 +324,10 @@ static struct sim_outcome play(uint64_t seed)
 	o.ok = o.ok && p->violations == 0;
 	o.virtual_us = rx_now_us(p->env);
 	o.trace = world_trace(p->world);
-	if (o.ok)
+	if (o.ok) {
 		world_net_free(p->net);
+		fault_set_free(p->rules);
+	}
 	world_free(p->world);
 	free(p);
 	return o;
