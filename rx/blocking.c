@@ -199,6 +199,50 @@ int rx_call_end(struct rx_call *call, int32_t abort_code, enum rx_origin service
 	return rx_error_abort(err, service_origin, code);
 }
 
+void rx_call_finish(struct rx_call *call)
+{
+	struct rx_loop *loop = rx_loop_of(call->conn);
+
+	rx_mutex_lock(&loop->mutex);
+	assert(call->ended && !*call->ended);
+	*call->ended = true;
+	rx_core_call_end(call, rx_now_us(loop->env), 0);
+	rx_loop_flush(loop);
+	rx_loop_kick(loop);
+	rx_mutex_unlock(&loop->mutex);
+}
+
+void rx_call_mute(struct rx_call *call)
+{
+	struct rx_loop *loop = rx_loop_of(call->conn);
+
+	rx_mutex_lock(&loop->mutex);
+	rx_core_call_mute(call, rx_now_us(loop->env));
+	rx_mutex_unlock(&loop->mutex);
+}
+
+void rx_call_fail_conn(struct rx_call *call, int32_t code)
+{
+	struct rx_loop *loop = rx_loop_of(call->conn);
+
+	rx_mutex_lock(&loop->mutex);
+	loop->ep->now = rx_now_us(loop->env);
+	rx_conn_fail(call->conn, code, true);
+	rx_loop_flush(loop);
+	rx_loop_kick(loop);
+	rx_mutex_unlock(&loop->mutex);
+}
+
+void rx_call_begin_wait(struct rx_call *call)
+{
+	rx_service_wait(call, true);
+}
+
+void rx_call_end_wait(struct rx_call *call)
+{
+	rx_service_wait(call, false);
+}
+
 const struct rx_addr *rx_call_peer(const struct rx_call *call)
 {
 	return &call->from;

@@ -66,6 +66,7 @@ struct rx_call *rx_call_alloc(struct rx_conn *conn, unsigned channel, uint32_t n
 	conn->channel[channel].abort_code = 0;
 	conn->channel[channel].abort_sent = conn->channel[channel].abort_at = 0;
 	conn->channel[channel].abort_left = 0;
+	conn->channel[channel].mute = false;
 	conn->channel[channel].rx_next = 1;
 	ep->ncalls++;
 	ep->count.calls++;
@@ -333,6 +334,14 @@ static void client_end(struct rx_call *call, int32_t code)
 		}
 	}
 	rx_conn_call_gone(conn);
+}
+
+void rx_core_call_mute(struct rx_call *call, uint64_t now_us)
+{
+	assert(call->owned && !call->client);
+	call->ep->now = now_us;
+	call->conn->channel[call->channel].mute = true;
+	rx_call_fail(call, RX_USER_ABORT, false);
 }
 
 void rx_core_call_end(struct rx_call *call, uint64_t now_us, int32_t code)

@@ -36,7 +36,8 @@ enum { RX_RING = 256, RX_WINDOW_INITIAL = 16, RX_WINDOW_MAX = 255, RX_PROBES = 4
 struct rx_call {
 	struct rx_endpoint *ep;
 	struct rx_conn *conn;
-	void *user; /* the binding's */
+	void *user;  /* the binding's */
+	bool *ended; /* the binding's too: set when a handler has ended its own call */
 	enum rx_call_state state;
 	uint32_t number;
 	uint8_t channel;

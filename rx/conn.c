@@ -57,7 +57,7 @@ struct rx_conn *rx_conn_lookup(struct rx_endpoint *ep, const struct rx_header *h
 	struct rx_conn *c = *bucket(ep, h->epoch, cid);
 
 	for (; c; c = c->next) {
-		if (c->cid != cid || c->epoch != h->epoch || c->client != client)
+		if (c->cid != cid || c->epoch != h->epoch || c->client != client || c->forgotten)
 			continue;
 		/* Servers may meet a client behind another address; clients insist. */
 		if (rx_addr_equal(&c->peer->addr, from) || (!client && (h->epoch & 0x80000000u)))
@@ -328,6 +328,25 @@ void rx_conn_fail(struct rx_conn *conn, int32_t code, bool tell)
 			rx_call_fail(conn->channel[i].call, conn->error, false);
 	if (conn->client && !conn->released)
 		conn->ep->cfg.up->channel_free(conn, conn->ep->cfg.up_arg);
+}
+
+void rx_conn_forget_served(struct rx_endpoint *ep)
+{
+	for (unsigned i = 0; i < RX_CONN_BUCKETS; i++) {
+		struct rx_conn *next;
+
+		for (struct rx_conn *c = ep->conns[i]; c; c = next) {
+			next = c->next;
+			if (c->client || c->forgotten)
+				continue;
+			c->forgotten = true;
+			for (unsigned k = 0; k < RX_CHANNELS; k++)
+				if (c->channel[k].call && c->channel[k].call->owned)
+					rx_call_fail(c->channel[k].call, RX_CALL_DEAD, false);
+			if (!owned(c))
+				rx_conn_destroy(c);
+		}
+	}
 }
 
 struct rx_header rx_conn_header(struct rx_conn *conn, enum rx_packet_type type, unsigned channel, uint32_t call)

@@ -17,6 +17,7 @@ struct rx_channel {
 	uint64_t abort_sent;  /* when we last told the peer of it ... */
 	uint64_t abort_at;    /* ... and shall again; 0 = never, both */
 	unsigned abort_left;  /* how often again without being asked */
+	bool mute;            /* server: the last call is over, and nobody is told */
 };
 
 #define RX_CONN_STATES(X)                                                                                              \
@@ -47,6 +48,7 @@ struct rx_conn {
 	void *user;
 	enum rx_conn_state state;
 	bool client, released, proven;
+	bool forgotten;              /* server: no packet belongs to it; it ends with its handlers */
 	uint32_t epoch, cid, serial; /* cid: channel bits 0; serial: the last one sent */
 	uint16_t service;
 	uint8_t secidx;
@@ -76,6 +78,8 @@ struct rx_conn *rx_conn_lookup(struct rx_endpoint *ep, const struct rx_header *h
 struct rx_conn *rx_conn_accept(struct rx_endpoint *ep, const struct rx_header *h, const struct rx_addr *from,
 			       struct rx_security *sec);
 void rx_conn_destroy(struct rx_conn *conn);
+/* Nobody is told; handlers find their calls failed. */
+void rx_conn_forget_served(struct rx_endpoint *ep);
 /* Sticky failure: all calls end with the code; `tell` sends a connection ABORT. */
 void rx_conn_fail(struct rx_conn *conn, int32_t code, bool tell);
 void rx_conn_arm(struct rx_conn *conn, uint64_t at);

@@ -15,6 +15,12 @@ enum {
 	HEARD_RECENTLY_US = 1000000,
 };
 
+/* As other implementations choose theirs: bit 31 says that the epoch names the host. */
+static uint32_t usable_epoch(uint32_t random)
+{
+	return (random & ~0x40000000u) | 0x80000000u;
+}
+
 struct rx_endpoint *rx_endpoint_new(const struct rx_endpoint_config *cfg, uint64_t now_us, int64_t wall_s)
 {
 	struct rx_endpoint *ep = calloc(1, sizeof *ep);
@@ -22,7 +28,7 @@ struct rx_endpoint *rx_endpoint_new(const struct rx_endpoint_config *cfg, uint64
 	if (!ep)
 		abort();
 	ep->cfg = *cfg;
-	ep->cfg.epoch = (cfg->epoch & ~0x40000000u) | 0x80000000u;
+	ep->cfg.epoch = usable_epoch(cfg->epoch);
 	if (!ep->cfg.dead_time_s)
 		ep->cfg.dead_time_s = DEAD_TIME_S;
 	if (!ep->cfg.window)
@@ -190,6 +196,8 @@ static struct rx_call *server_call(struct rx_conn *conn, const struct rx_header 
 	int32_t ahead = ch->number ? rx_seq_diff(h->call, ch->number) : 1; /* a channel never used: any number */
 	struct rx_call *call;
 
+	if (ahead == 0 && ch->mute)
+		return NULL;
 	if (ahead == 0 && ch->call)
 		return ch->call;
 	if (ahead == 0) {
@@ -500,6 +508,13 @@ void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const stru
 					rx_call_fail(c->channel[k].call, RX_CALL_DEAD, false);
 		}
 	}
+}
+
+void rx_endpoint_restart(struct rx_endpoint *ep, uint64_t now_us, uint32_t epoch)
+{
+	ep->now = now_us;
+	ep->cfg.epoch = usable_epoch(epoch);
+	rx_conn_forget_served(ep);
 }
 
 void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us)

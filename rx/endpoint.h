@@ -104,6 +104,8 @@ bool rx_endpoint_has_output(const struct rx_endpoint *ep);
 void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer);
 /* Ends every server call that a handler has or is to have, and tells the peers. */
 void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us);
+/* Forgets all connections of clients without a word; own ones made from now on have the epoch. */
+void rx_endpoint_restart(struct rx_endpoint *ep, uint64_t now_us, uint32_t epoch);
 /* Queues a datagram made of header and body. */
 void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h, const void *body,
 			 size_t len);
@@ -134,6 +136,8 @@ void rx_core_call_post_read(struct rx_call *call, uint64_t now_us, void *buf, si
 size_t rx_core_call_unpost_read(struct rx_call *call);
 /* In-order user bytes are waiting, or the end of the stream. */
 bool rx_core_call_readable(const struct rx_call *call);
+/* A server call whose peer hears nothing more of it. It is still to be ended. */
+void rx_core_call_mute(struct rx_call *call, uint64_t now_us);
 /* The owner leaves. code != 0, or a client's reply not read to its end: ABORT. */
 void rx_core_call_end(struct rx_call *call, uint64_t now_us, int32_t code);
 

@@ -171,7 +171,7 @@ static bool finished(const struct rx_loop *loop, const struct rx_waiter *w)
 static void feed(struct rx_loop *loop)
 {
 	uint64_t now = rx_now_us(loop->env);
-	int64_t wall = loop->env->ops->wall_s(loop->env);
+	int64_t wall = loop->env->ops->wall_s(loop->env) + loop->clock_ahead_s;
 
 	for (unsigned i = 0; i < loop->in_count && !loop->stopping; i++)
 		rx_endpoint_input(loop->ep, now, wall, &loop->in[i].addr, loop->in[i].data, loop->in[i].len);
@@ -378,6 +378,23 @@ void rx_loop_free(struct rx_loop *loop)
 	rx_thread_join(loop->env, loop->background);
 	rx_service_stop(loop);
 	loop_destroy(loop);
+}
+
+void rx_loop_restart(struct rx_loop *loop)
+{
+	uint32_t epoch;
+
+	env_random(loop->env, &epoch, sizeof epoch);
+	rx_mutex_lock(&loop->mutex);
+	rx_endpoint_restart(loop->ep, rx_now_us(loop->env), epoch);
+	rx_mutex_unlock(&loop->mutex);
+}
+
+void rx_loop_set_clock(struct rx_loop *loop, int64_t ahead_s)
+{
+	rx_mutex_lock(&loop->mutex);
+	loop->clock_ahead_s = ahead_s;
+	rx_mutex_unlock(&loop->mutex);
 }
 
 uint16_t rx_loop_port(const struct rx_loop *loop)

@@ -41,6 +41,7 @@ struct rx_loop {
 	struct rx_service *services;
 	struct rx_inline *inline_head, *inline_tail;
 	char version[65];
+	int64_t clock_ahead_s;
 
 	/* The leader's alone. */
 	struct rx_datagram in[RX_BATCH];
@@ -75,6 +76,8 @@ void rx_service_progress(struct rx_loop *loop, struct rx_call *call);
 /* Runs inline handlers that are due; drops the mutex around each. */
 void rx_service_run_inline(struct rx_loop *loop);
 void rx_service_stop(struct rx_loop *loop);
+/* A worker of the call's service waits, or no longer. */
+void rx_service_wait(struct rx_call *call, bool begins);
 /* ... no mutex: the handler's side of an inline call */
 ptrdiff_t rx_inline_read(struct rx_call *call, void *buf, size_t len);
 int rx_inline_write(struct rx_call *call, const void *buf, size_t len);

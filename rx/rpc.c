@@ -338,15 +338,15 @@ static int32_t read_in(struct rx_call *call, const struct xdr_type *type, void *
 	return code;
 }
 
-static int32_t write_out(struct rx_call *call, const struct xdr_type *type, const void *out)
+int32_t rx_rpc_reply(struct rx_call *call, const struct rx_rpc *rpc, const void *out)
 {
 	uint8_t space[FIRST_READ];
 	struct xdr_buf buf = { .data = space, .cap = sizeof(space), .fixed = true };
 	int32_t code = 0;
 
-	if (xdr_size(type, out) > sizeof(space))
+	if (xdr_size(rpc->out, out) > sizeof(space))
 		buf = (struct xdr_buf){ 0 };
-	if (xdr_encode(type, out, &buf, NULL))
+	if (xdr_encode(rpc->out, out, &buf, NULL))
 		code = RXGEN_SS_MARSHAL;
 	else if (buf.len && rx_call_write(call, buf.data, buf.len))
 		code = RX_CALL_DEAD;
@@ -376,7 +376,8 @@ int32_t rx_rpc_dispatch(struct rx_call *call, const struct rx_rpc_table *table, 
 	if (code == 0) {
 		code = entry->run(ops, call, in, out, arg);
 		if (code == 0)
-			code = write_out(call, entry->rpc->out, out);
+			code = table->reply ? table->reply(call, entry->rpc, out, arg)
+					    : rx_rpc_reply(call, entry->rpc, out);
 		xdr_free(entry->rpc->in, in);
 		xdr_free(entry->rpc->out, out);
 	}

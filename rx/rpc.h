@@ -84,6 +84,8 @@ struct rx_rpc_table {
 	const char *name;
 	const struct rx_rpc_entry *entries;
 	unsigned n;
+	/* How OUT is written, with the dispatcher's arg; NULL: rx_rpc_reply. */
+	int32_t (*reply)(struct rx_call *call, const struct rx_rpc *rpc, const void *out, void *arg);
 };
 
 /* The abort code for rx_handler to return; 0 after a complete reply. Reads opcode and
@@ -91,6 +93,9 @@ struct rx_rpc_table {
  * operation puts into *out must be malloc'ed. The operation of a split procedure moves
  * the bytes itself with rx_call_read, or rx_rpc_send_length and rx_call_write. */
 int32_t rx_rpc_dispatch(struct rx_call *call, const struct rx_rpc_table *table, const void *ops, void *arg);
+
+/* Writes OUT as it is: 0, or the abort code. */
+int32_t rx_rpc_reply(struct rx_call *call, const struct rx_rpc *rpc, const void *out);
 
 /* The length word(s) before a fetch's bytes. -1: the call is dead, return any code. */
 int rx_rpc_send_length(struct rx_call *call, const struct rx_rpc *rpc, uint64_t len);

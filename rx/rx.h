@@ -71,6 +71,11 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 void rx_loop_free(struct rx_loop *loop);
 uint16_t rx_loop_port(const struct rx_loop *loop);
 struct rx_env *rx_loop_env(const struct rx_loop *loop);
+/* To its clients a server that has been started anew: it knows no call or connection of theirs, and
+ * says nothing of those it had; connections made from now on have another epoch. */
+void rx_loop_restart(struct rx_loop *loop);
+/* Tickets are judged by a wall clock that goes so many seconds ahead of the env's. */
+void rx_loop_set_clock(struct rx_loop *loop, int64_t ahead_s);
 
 /* Connections (client side). Four calls at a time each; rx_call_new waits for a free
  * channel. The connection keeps a reference to the security object. */
@@ -108,6 +113,18 @@ int rx_call_end(struct rx_call *call, int32_t abort_code, enum rx_origin service
 /* Whom a server call is from. */
 const struct rx_addr *rx_call_peer(const struct rx_call *call);
 void rx_call_identity(struct rx_call *call, struct rx_peer_identity *out);
+/* For handlers. Sends the reply to its end: the call is gone, and the handler, a worker's,
+ * goes on with other things and returns 0. */
+void rx_call_finish(struct rx_call *call);
+/* The peer hears nothing more of this call, not even that it is alive; the handler's reads and
+ * writes fail. What it returns does not matter. */
+void rx_call_mute(struct rx_call *call);
+/* Ends the call's connection, and so all calls on it, with the code. */
+void rx_call_fail_conn(struct rx_call *call, int32_t code);
+/* A worker's handler waits for something else than its peer: meanwhile another thread serves in
+ * its place. In pairs. */
+void rx_call_begin_wait(struct rx_call *call);
+void rx_call_end_wait(struct rx_call *call);
 
 /* Services (server side). */
 enum rx_service_mode {

@@ -8,7 +8,7 @@
 
 #include "rx/loop.h"
 
-enum { REQUEST_MAX = 65536, BUFFER_FIRST = 2048, KEEP_BUFFER = 65536 };
+enum { REQUEST_MAX = 65536, BUFFER_FIRST = 2048, KEEP_BUFFER = 65536, THREADS_MAX = 256 };
 
 struct pending {
 	struct pending *next;
@@ -22,8 +22,8 @@ struct rx_service {
 	struct rx_cond cond;
 	struct pending *head, *tail;
 	struct rx_thread **threads;
-	unsigned nthreads;
-	struct rx_inline *spare; /* buffers of the last inline call */
+	unsigned nthreads, waiting; /* of the threads: those whose handlers wait for something else */
+	struct rx_inline *spare;    /* buffers of the last inline call */
 };
 
 struct buffer {
@@ -258,6 +258,7 @@ static void worker(void *arg)
 	for (;;) {
 		struct pending *p = s->head;
 		struct rx_call *call;
+		bool ended = false;
 		int32_t code;
 
 		if (!p) {
@@ -272,16 +273,49 @@ static void worker(void *arg)
 		call = p->call;
 		free(p);
 		rx_core_call_attach(call, rx_now_us(loop->env));
+		call->ended = &ended;
 		code = 0;
 		if (call->state != RX_CS_ERROR) {
 			rx_mutex_unlock(&loop->mutex);
 			code = s->cfg.handler(call, s->cfg.arg);
 			rx_mutex_lock(&loop->mutex);
 		}
-		rx_core_call_end(call, rx_now_us(loop->env), code);
+		if (!ended)
+			rx_core_call_end(call, rx_now_us(loop->env), code);
 		rx_loop_flush(loop);
 		rx_loop_kick(loop);
 	}
+	rx_mutex_unlock(&loop->mutex);
+}
+
+/* False when there can be no more. Mutex held. */
+static bool add_thread(struct rx_service *s)
+{
+	struct rx_thread **threads = realloc(s->threads, (s->nthreads + 1) * sizeof *threads);
+
+	if (!threads)
+		return false;
+	s->threads = threads;
+	threads[s->nthreads] = rx_thread_spawn(s->loop->env, s->cfg.name, worker, s);
+	if (!threads[s->nthreads])
+		return false;
+	s->nthreads++;
+	return true;
+}
+
+void rx_service_wait(struct rx_call *call, bool begins)
+{
+	struct rx_loop *loop = rx_loop_of(call->conn);
+	struct rx_service *s;
+
+	rx_mutex_lock(&loop->mutex);
+	s = service_of(loop, call);
+	if (begins)
+		s->waiting++;
+	else
+		s->waiting--;
+	if (begins && !loop->stopping && s->nthreads < THREADS_MAX && s->nthreads - s->waiting < s->cfg.workers)
+		add_thread(s);
 	rx_mutex_unlock(&loop->mutex);
 }
 
@@ -296,6 +330,8 @@ int rx_service_add(struct rx_loop *loop, const struct rx_service_config *config,
 	s->cfg = *config;
 	if (!s->cfg.max_request)
 		s->cfg.max_request = REQUEST_MAX;
+	if (!s->cfg.workers)
+		s->cfg.workers = 1;
 	rx_cond_init(&s->cond, loop->env);
 	rx_mutex_lock(&loop->mutex);
 	rc = rx_endpoint_service(loop->ep, config->id, config->sec, s);
@@ -312,15 +348,11 @@ int rx_service_add(struct rx_loop *loop, const struct rx_service_config *config,
 	}
 	if (config->mode != RX_SERVICE_WORKER)
 		return 0;
-	s->threads = calloc(config->workers ? config->workers : 1, sizeof *s->threads);
-	while (s->threads && s->nthreads < (config->workers ? config->workers : 1)) {
-		struct rx_thread *t = rx_thread_spawn(loop->env, config->name, worker, s);
-
-		if (!t)
-			return s->nthreads ? 0 : rx_error_errno(err, EAGAIN, "no worker threads for %s", config->name);
-		s->threads[s->nthreads++] = t;
-	}
-	return 0;
+	rx_mutex_lock(&loop->mutex);
+	while (s->nthreads < s->cfg.workers && add_thread(s))
+		;
+	rx_mutex_unlock(&loop->mutex);
+	return s->nthreads ? 0 : rx_error_errno(err, EAGAIN, "no worker threads for %s", config->name);
 }
 
 /* Mutex not held; the loop is stopping. */
