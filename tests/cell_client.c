@@ -57,7 +57,8 @@ void world_begin(const struct cell_hooks *hooks, bool lasting)
 				       .fs_ip = world.ip,
 				       .nfs = 2,
 				       .data = lasting ? data_dir : NULL,
-				       .hooks = hooks };
+				       .hooks = hooks,
+				       .faults = world.faults };
 	start();
 }
 

@@ -26,6 +26,7 @@ struct client {
 /* Everything of the cell under test; one at a time. */
 struct cell_world {
 	struct cell *cell;
+	struct fault_set *faults; /* the next cell's; the test's own */
 	uint32_t ip[2];
 	char dir[64]; /* the clients' configuration, and data of a lasting cell below it */
 };

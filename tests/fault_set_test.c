@@ -341,7 +341,7 @@ static void test_trace(void)
 
 static void *wait_at_gate(void *arg)
 {
-	CU_ASSERT(fault_set_wait(arg, "g", UINT64_MAX));
+	CU_ASSERT(fault_set_wait(arg, "g", UINT64_MAX, NULL));
 	return NULL;
 }
 
@@ -350,10 +350,10 @@ static void test_gate(void)
 	struct fault_set *set = fault_set_new(rx_env_posix(), 1, NULL);
 	pthread_t t;
 
-	CU_ASSERT(!fault_set_wait(set, "g", rx_now_us(rx_env_posix())));
+	CU_ASSERT(!fault_set_wait(set, "g", rx_now_us(rx_env_posix()), NULL));
 	fault_set_release(set, "g");
 	/* What was released is not open: the next one waits again. */
-	CU_ASSERT(!fault_set_wait(set, "g", rx_now_us(rx_env_posix())));
+	CU_ASSERT(!fault_set_wait(set, "g", rx_now_us(rx_env_posix()), NULL));
 	pthread_create(&t, NULL, wait_at_gate, set);
 	while (pthread_tryjoin_np(t, NULL)) {
 		fault_set_release(set, "other");

@@ -161,6 +161,7 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 		cell->realm[i] = (char)toupper((unsigned char)cell->name[i]);
 	cell->port_shift = config->port_shift;
 	cell->hooks = config->hooks;
+	cell->faults = config->faults;
 	cell->db_ip = config->db_ip;
 	cell->started = (uint32_t)cell_now(cell);
 	cell->nfs = config->nfs < CELL_FILESERVERS_MAX ? config->nfs : CELL_FILESERVERS_MAX;
@@ -192,6 +193,8 @@ void cell_free(struct cell *cell)
 {
 	if (!cell)
 		return;
+	if (cell->faults)
+		fault_set_stop(cell->faults, &cell->stopping);
 	rx_mutex_lock(&cell->lock);
 	for (unsigned i = 0; i < cell->nfs; i++)
 		cell_hosts_hurry(&cell->fs[i]);

@@ -10,14 +10,17 @@
 
 enum { CELL_FILESERVERS_MAX = 16 };
 
+struct fault_set;
+
 /* One call, as a hook sees it. Strings live during the hook only. */
 struct cell_rpc {
 	const char *service; /* "fs", "vl", "pt", "vol" */
 	const char *name;    /* "FetchStatus", "vl_GetEntryByNameU" */
 	const char *user;    /* "" is anonymous */
 	struct rx_addr client, server;
-	struct afs_fid fid; /* the first one among the arguments; zero if there is none */
-	uint32_t volume;    /* fid.volume, or an argument that names a volume; 0 if neither */
+	struct afs_fid fid;   /* the first one among the arguments; zero if there is none */
+	uint32_t volume;      /* fid.volume, or an argument that names a volume; 0 if neither */
+	const char *name_arg; /* an argument that is the name of an entry, a volume or a user; NULL: none */
 };
 
 /* Consulted around every call. `before`: 0, or the code to abort the call with instead of
@@ -42,6 +45,7 @@ struct cell_config {
 	const char *data;               /* directory that keeps everything; NULL: memory only */
 	const char *audit;              /* file that gets a line for each file server call; NULL: none */
 	const struct cell_hooks *hooks; /* NULL: none; must outlive the cell */
+	struct fault_set *faults;       /* its rpc rules come true; NULL: none; must outlive the cell */
 };
 
 struct cell;

@@ -9,6 +9,13 @@ struct afs_fid cell_fid(const struct cell_vnode *v)
 	return (struct afs_fid){ v->volume->id, v->vnode, v->unique };
 }
 
+static bool moved_away(const struct cell_request *rq, uint32_t id)
+{
+	const struct cell_volume *volume = cell_volume_find(rq->cell, NULL, id);
+
+	return volume && rq->fs && volume->moved_from == rq->fs;
+}
+
 int32_t cell_get(struct cell_request *rq, const struct afs_fid *fid, enum cell_want want, struct cell_vnode **out)
 {
 	if (!fid->volume || !fid->vnode)
@@ -18,7 +25,7 @@ int32_t cell_get(struct cell_request *rq, const struct afs_fid *fid, enum cell_w
 		struct cell_vnode *v;
 
 		if (!volume)
-			return CELL_VNOVOL;
+			return moved_away(rq, fid->volume) ? CELL_VMOVED : CELL_VNOVOL;
 		v = cell_vnode_find(volume, fid->vnode, fid->unique);
 		if (!v)
 			return CELL_VNOVNODE;

@@ -31,7 +31,7 @@ static int32_t send_bytes(struct cell_request *rq, struct cell_vnode *v, uint64_
 		rx_mutex_lock(&rq->cell->lock);
 		code = read_piece(v, off, buf, n) ? EIO : 0;
 		rx_mutex_unlock(&rq->cell->lock);
-		if (code == 0 && rx_call_write(rq->call, buf, n))
+		if (code == 0 && cell_send(rq, buf, n))
 			code = FETCH_FAILED;
 		off += n;
 		len -= n;
@@ -64,7 +64,7 @@ static int32_t fetch(struct cell_request *rq, const struct rx_rpc *rpc, const st
 	rq->fs->fetched += n;
 	rx_mutex_unlock(&rq->cell->lock);
 
-	code = rx_rpc_send_length(rq->call, rpc, n) ? FETCH_FAILED : send_bytes(rq, v, (uint64_t)pos, n);
+	code = cell_send_length(rq, rpc, n) ? FETCH_FAILED : send_bytes(rq, v, (uint64_t)pos, n);
 
 	rx_mutex_lock(&rq->cell->lock);
 	cell_fill_status(rq, v, st);
@@ -106,12 +106,14 @@ static int32_t receive(struct cell_request *rq, struct cell_vnode *v, uint64_t p
 {
 	uint8_t *buf = malloc(ABORTED_PIECE);
 	int32_t code = buf ? 0 : ENOMEM;
+	uint64_t most = cell_take_at_most(rq);
 
 	*end = pos;
 	while (len && code == 0) {
 		/* What an aborted store leaves is whole pieces of this size, as on real servers. */
 		size_t n = len < ABORTED_PIECE ? (size_t)len : ABORTED_PIECE;
-		ptrdiff_t got = rx_call_read(rq->call, buf, n);
+		size_t want = n < most - (*end - pos) ? n : (size_t)(most - (*end - pos));
+		ptrdiff_t got = want ? rx_call_read(rq->call, buf, want) : 0;
 
 		if (got <= 0) {
 			code = got < 0 ? RX_CALL_DEAD : CELL_STORE_SHORT;

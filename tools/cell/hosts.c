@@ -122,6 +122,14 @@ void cell_give_up_all(struct cell_request *rq)
 
 /* ---- breaks ---- */
 
+static bool told(const struct cell_breaks *breaks, const struct cell_host *host, const struct afs_fid *fid)
+{
+	for (unsigned i = 0; i < breaks->n; i++)
+		if (breaks->items[i].host == host && afs_fid_equal(&breaks->items[i].fid, fid))
+			return true;
+	return false;
+}
+
 static void take(struct cell_breaks *breaks, struct cell_promise **list, const struct cell_host *except,
 		 struct afs_fid fid, int64_t now)
 {
@@ -134,6 +142,10 @@ static void take(struct cell_breaks *breaks, struct cell_promise **list, const s
 			continue;
 		}
 		*list = p->next;
+		if (told(breaks, p->host, &fid)) {
+			free(p);
+			continue;
+		}
 		items = p->expires + KEEP_S > now ? realloc(breaks->items, (breaks->n + 1) * sizeof(*items)) : NULL;
 		if (items) {
 			breaks->items = items;
@@ -154,7 +166,13 @@ void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const st
 
 void cell_break_volume(struct cell_breaks *breaks, struct cell_volume *volume)
 {
-	take(breaks, &volume->promises, NULL, (struct afs_fid){ .volume = volume->id }, cell_now(volume->cell));
+	struct afs_fid all = { .volume = volume->id };
+	int64_t now = cell_now(volume->cell);
+
+	take(breaks, &volume->promises, NULL, all, now);
+	for (uint32_t i = 0; i < volume->nvnodes; i++)
+		if (volume->vnodes[i])
+			take(breaks, &volume->vnodes[i]->promises, NULL, all, now);
 }
 
 static int tell(struct cell_host *host, struct afs_fid *fids, unsigned n, unsigned dead_s)
@@ -195,6 +213,29 @@ void cell_send_breaks(struct cell *cell, struct cell_breaks *breaks)
 	}
 	free(breaks->items);
 	*breaks = (struct cell_breaks){ 0 };
+}
+
+void cell_break_caller(struct cell_request *rq, const struct afs_fid *fid)
+{
+	struct cell *cell = rq->cell;
+	struct cell_breaks breaks = { .n = 1 };
+	struct cell_volume *volume;
+	struct afs_fid what = *fid;
+
+	if (!rq->host || !fid->volume)
+		return;
+	breaks.items = malloc(sizeof(*breaks.items));
+	if (!breaks.items)
+		return;
+	rx_mutex_lock(&cell->lock);
+	volume = cell_volume_find(cell, rq->fs, fid->volume);
+	if (volume && volume->kind != AFS_VOLUME_RW)
+		what = (struct afs_fid){ .volume = fid->volume };
+	cell_give_up(rq, &what);
+	rq->host->refs++;
+	breaks.items[0] = (struct cell_break){ rq->host, what };
+	rx_mutex_unlock(&cell->lock);
+	cell_send_breaks(cell, &breaks);
 }
 
 /* ---- hosts ---- */
@@ -239,6 +280,20 @@ void cell_hosts_free(struct cell_fs *fs)
 
 		fs->hosts = host->next;
 		free(host);
+	}
+}
+
+void cell_hosts_forget(struct cell_fs *fs)
+{
+	struct cell_host *next;
+
+	for (struct cell_host *h = fs->hosts; h; h = next) {
+		next = h->next;
+		if (h->gone)
+			continue;
+		h->gone = true;
+		h->refs++;
+		cell_host_put(fs->cell, h);
 	}
 }
 

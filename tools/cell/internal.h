@@ -7,16 +7,22 @@
 #include "cm/acl.h"
 #include "cm/dir.h"
 #include "tools/cell/cell.h"
+#include "tools/fault/set.h"
 
 enum { /* abort codes of file servers and the others */
+       CELL_VSALVAGE = 101,
        CELL_VNOVNODE = 102,
        CELL_VNOVOL = 103,
+       CELL_VOFFLINE = 106,
        CELL_VOVERQUOTA = 109,
+       CELL_VBUSY = 110,
+       CELL_VMOVED = 111,
        CELL_STORE_SHORT = -32,
        CELL_VL_NOENT = 363524,
        CELL_VL_BADNAME = 363527,
        CELL_VL_INDEXERANGE = 363549,
        CELL_VL_BADMASK = 363551,
+       CELL_UNOQUORUM = 5376,
        CELL_PT_EXIST = 267264,
        CELL_PT_IDEXIST = 267265,
        CELL_PT_NOENT = 267268,
@@ -35,6 +41,7 @@ struct cell_principal {
 	int32_t id, owner, creator, flags;
 	int32_t *members; /* of a group */
 	unsigned nmembers;
+	int64_t expired_until; /* tickets that end until then have expired early */
 };
 
 /* An identity with all groups that it is in. */
@@ -44,6 +51,7 @@ struct cell_caller {
 	int32_t cps[CELL_CPS_MAX];
 	unsigned ncps;
 	bool admin;
+	int64_t expired_until; /* as of the principal */
 };
 
 /* ---- volumes and vnodes (volume.c) ---- */
@@ -92,7 +100,10 @@ struct cell_vnode {
 struct cell_volume {
 	struct cell_volume *next;
 	struct cell *cell;
-	struct cell_fs *fs; /* where it lies */
+	struct cell_fs *fs;         /* where it lies */
+	struct cell_fs *moved_from; /* which still knows that it has gone; NULL: none */
+	int32_t refusal;            /* what calls that name it get instead of an answer ... */
+	unsigned refusals;          /* ... so many of them; UINT_MAX: until further notice */
 	uint32_t id, rw_id;
 	int kind; /* AFS_VOLUME_* */
 	char name[CELL_NAME_MAX], offline[256];
@@ -155,6 +166,10 @@ struct cell {
 	char name[256], realm[256];
 	uint16_t port_shift;
 	const struct cell_hooks *hooks;
+	struct fault_set *faults; /* NULL: none */
+	bool stopping;            /* calls that a rule makes wait go on; set.c guards it */
+	unsigned nrefusing;       /* atomic: volumes with refusals */
+	int64_t clock_ahead_s;    /* atomic */
 	uint32_t db_ip, started;
 	int audit; /* descriptor, -1: none */
 	struct rx_security *anonymous, *rxkad;
@@ -179,11 +194,13 @@ struct cell_request {
 	struct rx_call *call;
 	struct cell_host *host; /* file server's calls, but for a few */
 	struct cell_caller caller;
+	int64_t ticket_end;       /* 0: no ticket */
+	struct cell_fault *fault; /* what rules do to this call; NULL: nothing */
 };
 
 static inline int64_t cell_now(const struct cell *cell)
 {
-	return cell->env->ops->wall_s(cell->env);
+	return cell->env->ops->wall_s(cell->env) + __atomic_load_n(&cell->clock_ahead_s, __ATOMIC_RELAXED);
 }
 
 /* serve.c: reads a request, asks the hooks, identifies the caller, runs the operation. */
@@ -193,6 +210,45 @@ extern const struct afs_fs_ops cell_fs_ops;
 extern const struct afs_vl_ops cell_vl_ops;
 extern const struct afs_pt_ops cell_pt_ops;
 extern const struct afs_vol_ops cell_vol_ops;
+
+/* fault.c: fault rules on calls. True when a call must be shown to them. */
+static inline bool cell_faulty(const struct cell *cell)
+{
+	return (cell->faults && fault_set_has(cell->faults, FAULT_RPC)) ||
+	       __atomic_load_n(&cell->nrefusing, __ATOMIC_RELAXED);
+}
+/* What is due before the operation: waits, does, refuses. 0, or the code to end the call with.
+ * What is due later is in rq->fault. */
+int32_t cell_fault_before(struct cell_request *rq, const struct rx_rpc *proc, const struct cell_rpc *rpc);
+/* Between operation and reply; the code to go on with. */
+int32_t cell_fault_between(struct cell_request *rq, int32_t code);
+/* When the reply is written; frees rq->fault. */
+int32_t cell_fault_after(struct cell_request *rq, int32_t code);
+
+/* reply.c: how replies leave, and what rules do to their bytes. Worker threads, no lock. */
+int cell_send_length(struct cell_request *rq, const struct rx_rpc *proc, uint64_t len);
+int cell_send(struct cell_request *rq, const void *bytes, size_t len);
+/* How many bytes of a store are taken at most. */
+uint64_t cell_take_at_most(const struct cell_request *rq);
+/* For struct rx_rpc_table. */
+int32_t cell_reply(struct rx_call *call, const struct rx_rpc *proc, const void *out, void *arg);
+
+/* acts.c: what is done behind the clients' backs, by rules and by commands. Without the lock,
+ * but where it says otherwise; whoever has promises is told. */
+void cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights);
+/* Another version of a file or directory; text (NULL: none) is written at `off` of a file. 0,
+ * or a file server's code. */
+int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t off, const void *text, size_t len);
+/* The volume lies elsewhere from now on. False: there already, or there is no such one. */
+bool cell_act_move(struct cell *cell, struct cell_fs *from, uint32_t volume, struct cell_fs *to);
+/* The next n calls to the volume are refused with the code. */
+bool cell_act_refuse(struct cell *cell, struct cell_fs *fs, uint32_t volume, int32_t code, unsigned n);
+void cell_act_expire(struct cell *cell, int32_t id, int64_t until);
+void cell_act_restart_fs(struct cell_fs *fs);
+void cell_act_restart_db(struct cell *cell);
+void cell_act_clock(struct cell *cell, int64_t ahead_s);
+/* Tells everybody who has a promise on it. */
+int32_t cell_act_break(struct cell *cell, const struct afs_fid *fid);
 
 /* audit.c */
 int cell_audit_open(struct cell *cell, const char *path, struct rx_error *err);
@@ -330,6 +386,10 @@ struct cell_breaks {
 /* cell->lock held: takes back all promises on v but those of `except` (NULL: none). */
 void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const struct cell_host *except);
 void cell_break_volume(struct cell_breaks *breaks, struct cell_volume *volume);
+/* Not held: takes the caller's own promise back, if it has one, and tells it in any case. */
+void cell_break_caller(struct cell_request *rq, const struct afs_fid *fid);
+/* Held: as a server that has just been started knows nobody. */
+void cell_hosts_forget(struct cell_fs *fs);
 /* Not held: waits until all have heard of it, or are known to be silent. */
 void cell_send_breaks(struct cell *cell, struct cell_breaks *breaks);
 /* Held. Bulk: as many more hosts as the real server counts for bulk calls. */

@@ -1,5 +1,5 @@
 /* The way of every call through the cell: hooks, the caller's identity, the host's state,
- * the operation, the error's translation. Runs on the services' worker threads; the tables
+ * fault rules, the operation, the error's translation. Runs on the services' worker threads; the tables
  * are made from the RPC declarations. */
 #include "tools/cell/internal.h"
 
@@ -14,11 +14,16 @@ static void describe(const struct cell_request *rq, const struct rx_rpc *rpc, co
 	for (unsigned i = 0; i < rpc->in->n; i++) {
 		const struct xdr_field *f = &rpc->in->fields[i];
 		const uint8_t *at = (const uint8_t *)in + f->offset;
+		struct xdr_array fids = { 1, (void *)(uintptr_t)at };
 
-		if (f->kind == XDR_STRUCT && f->form == XDR_ONE && f->type == &afs_type_afs_fid && !out->fid.volume)
-			memcpy(&out->fid, at, sizeof(out->fid));
+		if (f->form == XDR_ARRAY)
+			memcpy(&fids, at, sizeof(fids));
+		if (f->type == &afs_type_afs_fid && fids.len && !out->fid.volume)
+			memcpy(&out->fid, fids.items, sizeof(out->fid));
 		else if (f->form == XDR_ONE && (f->kind == XDR_U32 || f->kind == XDR_I32) && !strcmp(f->name, "volume"))
 			memcpy(&out->volume, at, sizeof(out->volume));
+		else if (f->kind == XDR_STRING && !strcmp(f->name, "name"))
+			memcpy(&out->name_arg, at, sizeof(out->name_arg));
 	}
 	if (!out->volume)
 		out->volume = out->fid.volume;
@@ -60,51 +65,69 @@ static void identify(struct cell_request *rq)
 	rx_mutex_lock(&rq->cell->lock);
 	cell_caller_set(rq->cell, id.name, &rq->caller);
 	rx_mutex_unlock(&rq->cell->lock);
+	rq->ticket_end = *id.name ? id.expires : 0;
+}
+
+/* A ticket that has ended before its time. */
+static int32_t refuse_ticket(const struct cell_request *rq)
+{
+	if (!rq->ticket_end || rq->ticket_end > rq->caller.expired_until)
+		return 0;
+	rx_call_fail_conn(rq->call, RXKAD_EXPIRED);
+	return RXKAD_EXPIRED;
 }
 
 static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_call *call, const void *in, void *out,
-		   void *arg)
+		   struct cell_request *rq)
 {
-	struct cell_service *s = arg;
-	struct cell_request rq = { .service = s, .cell = s->cell, .fs = s->fs, .call = call };
-	const struct cell_hooks *hooks = s->cell->hooks;
-	bool audit = s->cell->audit >= 0 && s->contact;
+	struct cell *cell = rq->cell;
+	const struct cell_hooks *hooks = cell->hooks;
+	bool audit = cell->audit >= 0 && rq->service->contact, faulty = cell_faulty(cell);
 	struct cell_rpc rpc;
-	int32_t code = 0;
+	int32_t code;
 
-	identify(&rq);
-	if (hooks || audit)
-		describe(&rq, entry->rpc, in, &rpc);
-	if (hooks && hooks->before)
+	identify(rq);
+	if (hooks || audit || faulty)
+		describe(rq, entry->rpc, in, &rpc);
+	code = refuse_ticket(rq);
+	if (code == 0 && hooks && hooks->before)
 		code = hooks->before(hooks->arg, &rpc);
-	if (code == 0 && s->contact && needs_contact(entry->rpc->opcode))
-		code = cell_contact(&rq);
+	if (code == 0 && rq->service->contact && needs_contact(entry->rpc->opcode))
+		code = cell_contact(rq);
+	if (code == 0 && faulty)
+		code = cell_fault_before(rq, entry->rpc, &rpc);
 	if (code == 0) {
 		int32_t lost;
 
-		code = entry->run(ops, call, in, out, &rq);
-		rx_mutex_lock(&s->cell->lock);
-		lost = cell_commit(s->cell);
-		rx_mutex_unlock(&s->cell->lock);
-		code = translate(&rq, code ? code : lost);
+		code = entry->run(ops, call, in, out, rq);
+		rx_mutex_lock(&cell->lock);
+		lost = cell_commit(cell);
+		rx_mutex_unlock(&cell->lock);
+		code = translate(rq, code ? code : lost);
 	}
+	if (rq->fault)
+		code = cell_fault_between(rq, code);
 	if (hooks && hooks->after)
 		code = hooks->after(hooks->arg, &rpc, code);
 	if (audit)
-		cell_audit(&rq, &rpc, code);
-	if (rq.host) {
-		rx_mutex_lock(&s->cell->lock);
-		cell_host_put(s->cell, rq.host);
-		rx_mutex_unlock(&s->cell->lock);
-	}
+		cell_audit(rq, &rpc, code);
 	return code;
 }
 
 int32_t cell_serve(struct rx_call *call, void *arg)
 {
 	struct cell_service *s = arg;
+	struct cell_request rq = { .service = s, .cell = s->cell, .fs = s->fs, .call = call };
+	int32_t code = rx_rpc_dispatch(call, s->table, s->ops, &rq);
 
-	return rx_rpc_dispatch(call, s->table, s->ops, s);
+	if (rq.fault)
+		code = cell_fault_after(&rq, code);
+	if (rq.host) {
+		rx_mutex_lock(&s->cell->lock);
+		cell_host_put(s->cell, rq.host);
+		rx_mutex_unlock(&s->cell->lock);
+	}
+	return code;
 }
 
 /* ---- the tables: those of cm/afs.h with run() around each operation ---- */
@@ -166,9 +189,9 @@ static const struct rx_rpc_entry vol_entries[] = {
 };
 
 #define TABLE(service)                                                                                                 \
-	const struct rx_rpc_table cell_##service##_table = {                                                           \
-		#service, service##_entries, sizeof(service##_entries) / sizeof(service##_entries[0])                  \
-	};
+	const struct rx_rpc_table cell_##service##_table = { #service, service##_entries,                              \
+							     sizeof(service##_entries) / sizeof(service##_entries[0]), \
+							     cell_reply };
 TABLE(fs)
 TABLE(vl)
 TABLE(pt)

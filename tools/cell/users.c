@@ -106,8 +106,10 @@ void cell_caller_of_id(struct cell *cell, int32_t id, struct cell_caller *out)
 	struct cell_principal *p = cell_principal_by_id(cell, id);
 
 	*out = (struct cell_caller){ .id = id };
-	if (p && id != AFS_ID_ANONYMOUS)
+	if (p && id != AFS_ID_ANONYMOUS) {
 		memcpy(out->name, p->name, sizeof(out->name));
+		out->expired_until = p->expired_until;
+	}
 	out->cps[out->ncps++] = id;
 	out->cps[out->ncps++] = AFS_ID_ANYUSER;
 	if (id != AFS_ID_ANONYMOUS)

@@ -36,6 +36,7 @@ enum fault_op {
 	FAULT_LENGTH,
 	FAULT_ARRAY,
 	FAULT_GARBAGE,
+	FAULT_LIE,
 	FAULT_BREAK,
 	FAULT_REVOKE,
 	FAULT_CHANGE,
@@ -61,8 +62,8 @@ struct fault_action {
 	enum fault_op op;
 	int64_t number;
 	uint64_t time_us;
-	bool flag;                 /* mtu: with ICMP; array: overlong */
-	char text[FAULT_TEXT_MAX]; /* gate, server, rights, user */
+	bool flag;                 /* mtu: with ICMP; array: too long; change: with text */
+	char text[FAULT_TEXT_MAX]; /* gate, server, rights, what to write */
 };
 
 struct fault_range {

@@ -267,7 +267,8 @@ static unsigned match_all(struct fault_set *set, enum fault_side side, const str
 			continue;
 		hits[n] = (struct fault_hit){ .action = r->action };
 		strcpy(hits[n].rule, r->name);
-		if (r->action.op == FAULT_JITTER || r->action.op == FAULT_FLIP || r->action.op == FAULT_GARBAGE)
+		if (r->action.op == FAULT_JITTER || r->action.op == FAULT_FLIP || r->action.op == FAULT_GARBAGE ||
+		    r->action.op == FAULT_LIE)
 			hits[n].random = fault_random(&r->rng);
 		if (r->action.op == FAULT_LIMIT)
 			queue_on_line(r, p->dir, p->len, age, &hits[n]);
@@ -327,18 +328,28 @@ void fault_set_release(struct fault_set *set, const char *name)
 		set->on_release(set->on_release_arg, name);
 }
 
-bool fault_set_wait(struct fault_set *set, const char *name, uint64_t deadline_us)
+bool fault_set_wait(struct fault_set *set, const char *name, uint64_t deadline_us, const bool *stop)
 {
-	struct gate *g;
+	struct gate none = { 0 }, *g = &none;
 	uint64_t before;
-	bool in_time = true;
+	bool open;
 
 	rx_mutex_lock(&set->mutex);
-	g = gate_of(set, name);
+	if (name)
+		g = gate_of(set, name);
 	before = g->released;
-	while (g->released == before && in_time)
-		in_time = rx_cond_wait(&set->released, &set->mutex, deadline_us);
-	in_time = g->released != before;
+	while (g->released == before && !(stop && *stop))
+		if (!rx_cond_wait(&set->released, &set->mutex, deadline_us))
+			break;
+	open = g->released != before;
 	rx_mutex_unlock(&set->mutex);
-	return in_time;
+	return open;
+}
+
+void fault_set_stop(struct fault_set *set, bool *stop)
+{
+	rx_mutex_lock(&set->mutex);
+	*stop = true;
+	rx_cond_broadcast(&set->released);
+	rx_mutex_unlock(&set->mutex);
 }

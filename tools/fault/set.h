@@ -51,9 +51,12 @@ unsigned fault_set_rpc(struct fault_set *set, const struct fault_rpc *c, struct 
  * again. Calls `on_release` (of fault_set_on_release) too. */
 void fault_set_release(struct fault_set *set, const char *gate);
 void fault_set_on_release(struct fault_set *set, void (*fn)(void *arg, const char *gate), void *arg);
-/* Waits until `gate` is released or the deadline (of rx_now_us; UINT64_MAX: never)
- * passes: false. For calls; packets wait in link.c. */
-bool fault_set_wait(struct fault_set *set, const char *gate, uint64_t deadline_us);
+/* Waits until `gate` (NULL: none) is released; false when the deadline (of rx_now_us;
+ * UINT64_MAX: never) has passed, or *stop is set (NULL: never), by fault_set_stop. For calls;
+ * packets wait in link.c. */
+bool fault_set_wait(struct fault_set *set, const char *gate, uint64_t deadline_us, const bool *stop);
+/* Sets *stop, of which several waits may know. */
+void fault_set_stop(struct fault_set *set, bool *stop);
 
 struct rx_env *fault_set_env(const struct fault_set *set);
 struct fault_trace *fault_set_trace(const struct fault_set *set);

@@ -353,6 +353,27 @@ static int act_array(struct fault_lexer *lx, struct fault_action *a)
 	return act_count(lx, a);
 }
 
+/* lie N | any; any is -1 */
+static int act_lie(struct fault_lexer *lx, struct fault_action *a)
+{
+	uint64_t n;
+
+	a->number = -1;
+	if (fault_lexer_accept(lx, "any"))
+		return 0;
+	if (fault_lexer_number(lx, 0, 1000000, &n))
+		return -1;
+	a->number = (int64_t)n;
+	return 0;
+}
+
+/* change [TEXT] */
+static int act_change(struct fault_lexer *lx, struct fault_action *a)
+{
+	a->flag = !fault_lexer_end(lx);
+	return a->flag ? fault_lexer_text(lx, "what to write at the file's beginning", a->text) : 0;
+}
+
 static int act_break(struct fault_lexer *lx, struct fault_action *a)
 {
 	static const char *const moments[] = { "before", "during", "after" };
@@ -429,9 +450,10 @@ static const struct fault_action_word actions[] = {
 	{ "length", FAULT_ON_RPC, FAULT_LENGTH, act_signed },
 	{ "array", FAULT_ON_RPC, FAULT_ARRAY, act_array },
 	{ "garbage", FAULT_ON_RPC, FAULT_GARBAGE, act_size },
+	{ "lie", FAULT_ON_RPC, FAULT_LIE, act_lie },
 	{ "break", FAULT_ON_RPC, FAULT_BREAK, act_break },
 	{ "revoke", FAULT_ON_RPC, FAULT_REVOKE, act_revoke },
-	{ "change", FAULT_ON_RPC, FAULT_CHANGE, NULL },
+	{ "change", FAULT_ON_RPC, FAULT_CHANGE, act_change },
 	{ "busy", FAULT_ON_RPC, FAULT_BUSY, act_count },
 	{ "moved", FAULT_ON_RPC, FAULT_MOVED, act_server },
 	{ "offline", FAULT_ON_RPC, FAULT_OFFLINE, NULL },
