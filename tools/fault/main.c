@@ -4,17 +4,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tools/fault/control.h"
 #include "tools/fault/netns.h"
 #include "tools/fault/proxy.h"
-#include "tools/fault/trace.h"
+#include "tools/fault/setup.h"
 
 enum { MAPS_MAX = 64, EXIT_USAGE = 2 };
 
@@ -27,11 +25,7 @@ static const char usage[] =
 	"script says (doc/fault-scripts.md).\n"
 	"\n"
 	"  --map LISTEN=SERVER  take what comes to LISTEN (ADDRESS:PORT) to SERVER; may be repeated\n"
-	"  --script FILE        rules to begin with; may be repeated\n"
-	"  --rule RULE          one rule; may be repeated\n"
-	"  --seed N             of all dice; a line \"seed N\" in a script overrides it. Random without\n"
-	"  --control SOCKET     listen there for umafs-wire ctl\n"
-	"  --trace FILE         write what happens to every packet, as JSON lines\n"
+	"%s"
 	"  --private            see below; LISTEN alone means the same address as SERVER\n"
 	"  --stats              print counts on stderr at the end\n"
 	"\n"
@@ -42,7 +36,7 @@ static const char usage[] =
 	"in it, so that it meets the injector where the servers should be; the injector's other\n"
 	"side stays in the network it was started in:\n"
 	"\n"
-	"  umafs-wire --private --map 10.0.0.1:7003 --map 10.0.0.11:7000 --rule 'packet prob 5% -> drop' \\\n"
+	"  umafs-wire --private --map 10.0.0.1:7003 --map 10.0.0.11:7000 --rule 'packet prob 5%% -> drop' \\\n"
 	"      -- umafs get /afs/example.org/home/file /tmp/file\n"
 	"\n"
 	"Map every port that COMMAND needs: 7000 fileserver, 7002 pts, 7003 vl, 7005 volserver, 88 KDC.\n";
@@ -55,20 +49,15 @@ struct options {
 	struct map maps[MAPS_MAX];
 	unsigned nmaps;
 	bool private, stats;
-	const char *control, *trace;
-	uint64_t seed;
 	char **command; /* NULL: none */
 };
 
 struct wire {
 	struct rx_env *env;
 	struct options opt;
-	struct fault_trace *trace;
-	FILE *trace_file;
-	struct fault_set *set;
+	struct fault_setup setup;
 	struct event_base *base;
 	struct fault_proxy *proxy;
-	struct fault_control *control;
 	int outer;
 	pid_t child;
 	int status;
@@ -117,44 +106,26 @@ static int add_map(struct options *o, const char *text, struct rx_error *err)
 	return 0;
 }
 
-enum { OPT_MAP = 256, OPT_SCRIPT, OPT_RULE, OPT_SEED, OPT_CONTROL, OPT_TRACE, OPT_PRIVATE, OPT_STATS, OPT_HELP };
+enum { OPT_MAP = 256, OPT_PRIVATE, OPT_STATS, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "map", required_argument, NULL, OPT_MAP },
-	{ "script", required_argument, NULL, OPT_SCRIPT },
-	{ "rule", required_argument, NULL, OPT_RULE },
-	{ "seed", required_argument, NULL, OPT_SEED },
-	{ "control", required_argument, NULL, OPT_CONTROL },
-	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "private", no_argument, NULL, OPT_PRIVATE },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "help", no_argument, NULL, OPT_HELP },
+	FAULT_LONG_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Everything but the rules, which need the set that the seed and the trace make. */
-static int read_options(struct options *o, int argc, char **argv, struct rx_error *err)
+static int read_options(struct wire *w, int argc, char **argv, struct rx_error *err)
 {
-	char *end;
+	struct options *o = &w->opt;
+	int rc = 0;
 
-	rx_env_posix()->ops->random(rx_env_posix(), &o->seed, sizeof o->seed);
-	for (int c; (c = getopt_long(argc, argv, "+h", long_options, NULL)) != -1;) {
+	for (int c; !rc && (c = getopt_long(argc, argv, "+h", long_options, NULL)) != -1;) {
 		switch (c) {
 		case OPT_MAP:
-			if (add_map(o, optarg, err))
-				return -1;
-			break;
-		case OPT_SEED:
-			o->seed = strtoull(optarg, &end, 10);
-			if (end == optarg || *end)
-				return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL,
-						    "--seed wants a number, not %.40s", optarg);
-			break;
-		case OPT_CONTROL:
-			o->control = optarg;
-			break;
-		case OPT_TRACE:
-			o->trace = optarg;
+			rc = add_map(o, optarg, err);
 			break;
 		case OPT_PRIVATE:
 			o->private = true;
@@ -162,47 +133,21 @@ static int read_options(struct options *o, int argc, char **argv, struct rx_erro
 		case OPT_STATS:
 			o->stats = true;
 			break;
-		case OPT_SCRIPT:
-		case OPT_RULE:
-			break;
 		case OPT_HELP:
 		case 'h':
-			fputs(usage, stdout);
+			printf(usage, fault_setup_help);
 			exit(EXIT_SUCCESS);
 		default:
-			return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "see umafs-wire --help");
+			rc = fault_setup_option(&w->setup, c, optarg, err);
+			if (rc > 0)
+				rc = rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "see umafs-wire --help");
 		}
 	}
+	if (rc)
+		return -1;
 	if (!o->nmaps)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "no --map; see umafs-wire --help");
 	o->command = argv[optind] ? argv + optind : NULL;
-	return 0;
-}
-
-static int add_rules(struct fault_set *set, int argc, char **argv, struct rx_error *err)
-{
-	unsigned n = 0;
-
-	optind = 1;
-	for (int c; (c = getopt_long(argc, argv, "+h", long_options, NULL)) != -1;) {
-		if (c == OPT_SCRIPT && fault_set_load(set, optarg, err))
-			return -1;
-		if (c == OPT_RULE && fault_set_add(set, optarg, ++n, NULL, err)) {
-			rx_error_prefix(err, "--rule");
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int open_trace(struct wire *w, struct rx_error *err)
-{
-	if (!w->opt.trace)
-		return 0;
-	w->trace_file = fopen(w->opt.trace, "we");
-	if (!w->trace_file)
-		return rx_error_errno(err, errno, "the trace %s cannot be written", w->opt.trace);
-	w->trace = fault_trace_new(w->env, w->trace_file);
 	return 0;
 }
 
@@ -252,7 +197,7 @@ static int set_up_network(struct wire *w, struct rx_error *err)
 	}
 	if (w->opt.private && fault_netns_enter(addrs, n, &w->outer, err))
 		return -1;
-	w->proxy = fault_proxy_new(w->base, w->set);
+	w->proxy = fault_proxy_new(w->base, w->setup.set);
 	if (w->opt.private && fault_proxy_upstream_netns(w->proxy, w->outer, err))
 		return -1;
 	for (unsigned i = 0; i < w->opt.nmaps; i++) {
@@ -306,7 +251,7 @@ static int start_command(struct wire *w, struct rx_error *err)
 	_exit(127);
 }
 
-static int run(struct wire *w, int argc, char **argv, struct rx_error *err)
+static int run(struct wire *w, struct rx_error *err)
 {
 	struct event_config *config = event_config_new();
 	struct event *ev[3] = { 0 };
@@ -319,16 +264,9 @@ static int run(struct wire *w, int argc, char **argv, struct rx_error *err)
 	event_config_free(config);
 	if (!w->base)
 		abort();
-	if (open_trace(w, err))
+	if (fault_setup_begin(&w->setup, err) || set_up_network(w, err) ||
+	    fault_setup_listen(&w->setup, w->base, extra, w, err))
 		goto out;
-	w->set = fault_set_new(w->env, w->opt.seed, w->trace);
-	if (add_rules(w->set, argc, argv, err) || set_up_network(w, err))
-		goto out;
-	if (w->opt.control) {
-		w->control = fault_control_new(w->base, w->opt.control, w->set, extra, w, err);
-		if (!w->control)
-			goto out;
-	}
 	ev[0] = evsignal_new(w->base, SIGINT, on_stop, w);
 	ev[1] = evsignal_new(w->base, SIGTERM, on_stop, w);
 	ev[2] = evsignal_new(w->base, SIGCHLD, on_child, w);
@@ -347,13 +285,10 @@ out:
 		if (ev[i])
 			event_free(ev[i]);
 	}
-	fault_control_free(w->control);
+	fault_setup_unlisten(&w->setup);
 	fault_proxy_free(w->proxy);
-	fault_set_free(w->set);
-	if (fault_trace_free(w->trace, rc ? NULL : err))
+	if (fault_setup_end(&w->setup, rc ? NULL : err))
 		rc = -1;
-	if (w->trace_file)
-		fclose(w->trace_file);
 	event_base_free(w->base);
 	if (w->outer >= 0)
 		close(w->outer);
@@ -365,9 +300,10 @@ static int wire_main(int argc, char **argv)
 	struct wire w = { .env = rx_env_posix(), .outer = -1 };
 	struct rx_error err = { 0 };
 
-	if (read_options(&w.opt, argc, argv, &err))
+	fault_setup_init(&w.setup, w.env);
+	if (read_options(&w, argc, argv, &err))
 		return fail(&err, EXIT_USAGE);
-	if (run(&w, argc, argv, &err))
+	if (run(&w, &err))
 		return fail(&err, EXIT_FAILURE);
 	if (WIFSIGNALED(w.status))
 		return 128 + WTERMSIG(w.status);
@@ -388,15 +324,13 @@ static int check_main(const char *path)
 
 int main(int argc, char **argv)
 {
-	struct rx_error err = { 0 };
-
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 3 && !strcmp(argv[1], "ctl"))
-		return fault_control_call(argv[2], argv + 3, stdout, &err) ? fail(&err, EXIT_FAILURE) : EXIT_SUCCESS;
+		return fault_setup_ctl("umafs-wire", argv + 2);
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return check_main(argv[2]);
 	if (argc > 1 && (!strcmp(argv[1], "ctl") || !strcmp(argv[1], "check"))) {
-		fputs(usage, stderr);
+		fprintf(stderr, usage, fault_setup_help);
 		return EXIT_USAGE;
 	}
 	return wire_main(argc, argv);
