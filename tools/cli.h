@@ -42,8 +42,9 @@ extern const struct cli_command cli_commands[];
 	X(ls)                                                                                                          \
 	X(stat)                                                                                                        \
 	X(cat)                                                                                                         \
-	X(get) X(put) X(mkdir) X(rmdir) X(rm) X(mv) X(ln) X(touch) X(truncate) X(listacl) X(setacl) X(mkmount)         \
-		X(rmmount) X(lsmount) X(listquota) X(examine) X(tokens) X(mmap)
+	X(get)                                                                                                         \
+	X(put) X(mkdir) X(rmdir) X(rm) X(mv) X(ln) X(touch) X(truncate) X(listacl) X(setacl) X(mkmount) X(rmmount)     \
+		X(lsmount) X(listquota) X(examine) X(tokens) X(mmap) X(demo)
 #define CLI_DECLARE(name) int cmd_##name(struct cli *cli, const struct cli_args *args);
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE

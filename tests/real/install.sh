@@ -36,5 +36,7 @@ stores() { # PROGRAM
 }
 check "the program stores its byte (shared)" stores "$tmp/shared"
 check "the program stores its byte (static)" stores "$tmp/static"
+plays() { env -i PATH="$PATH" "$inst/bin/umafs" demo; }
+check "the installed umafs demo" plays
 umafs alice rm -f "$file" >/dev/null
 plan
