@@ -1,6 +1,7 @@
 /* The injector over loopback UDP: plain sockets, an RX client and server through loss,
  * duplication and reordering, other ports after a rebind, the control socket. */
 #include <arpa/inet.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -202,6 +203,31 @@ static void test_control(void)
 	close(server);
 }
 
+/* A sender that hands over a run of packets in one piece: rules see each of them. */
+static void test_runs(void)
+{
+	struct sockaddr_in client_at, server_at, to, from;
+	int client = udp(&client_at), server = udp(&server_at), each = 4;
+
+	start(ntohs(server_at.sin_port));
+	to = (struct sockaddr_in){ .sin_family = AF_INET,
+				   .sin_port = htons(front.port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	CU_ASSERT_EQUAL_FATAL(setsockopt(client, IPPROTO_UDP, UDP_SEGMENT, &each, sizeof each), 0);
+	say(client, &to, "aaaabbbbccccdd");
+	CU_ASSERT(hear(server, &from, "aaaa") && hear(server, &from, "bbbb"));
+	CU_ASSERT(hear(server, &from, "cccc") && hear(server, &from, "dd"));
+	CU_ASSERT_STRING_EQUAL(ctl("add packet nth 2 -> drop"), "r1\n");
+	CU_ASSERT_STRING_EQUAL(ctl("add packet size 2 -> duplicate"), "r2\n");
+	say(client, &to, "aaaabbbbccccdd");
+	CU_ASSERT(hear(server, &from, "aaaa") && hear(server, &from, "cccc"));
+	CU_ASSERT(hear(server, &from, "dd") && hear(server, &from, "dd"));
+	CU_ASSERT_STRING_EQUAL(ctl("dropped"), "1\n");
+	stop();
+	close(client);
+	close(server);
+}
+
 static int32_t echo(struct rx_call *call, void *arg)
 {
 	uint8_t buf[8192];
@@ -280,4 +306,4 @@ static void test_rx(void)
 }
 
 UNIT_MAIN("wire_proxy", { "plain sockets: who gets what; rebind", test_plain }, { "the control socket", test_control },
-	  { "RX through loss, duplication, reordering", test_rx })
+	  { "runs of packets in one piece", test_runs }, { "RX through loss, duplication, reordering", test_rx })

@@ -1,4 +1,4 @@
-/* Sockets, batches and clients of umafs-wire: see proxy.h. */
+/* Sockets and clients of umafs-wire: see proxy.h. */
 #include "tools/fault/proxy.h"
 
 #include <arpa/inet.h>
@@ -10,10 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tools/fault/batch.h"
 #include "tools/fault/icmp.h"
 #include "tools/fault/trace.h"
 
-enum { BATCH = 64, DATAGRAM_MAX = 65536, BUCKETS = 1024, CLIENTS_MAX = 4096, ROUNDS = 4, SOCKET_BUFFER = 8 << 20 };
+enum { BATCH = 64, BUCKETS = 1024, CLIENTS_MAX = 4096, ROUNDS = 4, SOCKET_BUFFER = 8 << 20 };
 
 struct pair;
 
@@ -36,15 +37,6 @@ struct pair {
 	struct event *readable;
 };
 
-/* Datagrams of one system call; going out, all through one socket. */
-struct batch {
-	struct mmsghdr msg[BATCH];
-	struct iovec iov[BATCH];
-	struct sockaddr_in addr[BATCH];
-	unsigned n;
-	int fd;
-};
-
 struct fault_proxy {
 	struct event_base *base;
 	struct fault_set *set;
@@ -58,8 +50,8 @@ struct fault_proxy {
 	struct event *timer;
 	int inner_ns, outer_ns, raw;
 	struct fault_proxy_stats stats;
-	struct batch in, out;
-	uint8_t *data; /* BATCH * DATAGRAM_MAX */
+	struct fault_receiver *receiver;
+	struct fault_sender *sender;
 };
 
 static struct sockaddr_in sin_of(const struct rx_addr *a)
@@ -84,54 +76,16 @@ static int udp_socket(void)
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &pmtu, sizeof pmtu);
+	fault_receiver_runs(fd);
 	return fd;
-}
-
-/* ---- sending ---- */
-
-static void flush(struct fault_proxy *p)
-{
-	struct batch *b = &p->out;
-	unsigned at = 0;
-	bool again = false;
-
-	while (at < b->n) {
-		int n = sendmmsg(b->fd, b->msg + at, b->n - at, 0);
-
-		if (n > 0) {
-			at += (unsigned)n;
-			p->stats.sent += (unsigned)n;
-			again = false;
-		} else if (errno == ECONNREFUSED && !again) {
-			/* What an earlier packet met: nobody listens there. This one was not sent. */
-			p->stats.refused++;
-			again = true;
-		} else if (errno != EINTR) {
-			p->stats.unsent++;
-			at++;
-			again = false;
-		}
-	}
-	b->n = 0;
 }
 
 static void send_to(struct fault_proxy *p, struct client *c, enum fault_dir dir, const uint8_t *data, size_t len)
 {
-	struct batch *b = &p->out;
-	int fd = dir == FAULT_FROM_CLIENT ? c->fd : c->pair->fd;
-	struct msghdr *h;
-
-	if (b->n && (b->fd != fd || b->n == BATCH))
-		flush(p);
-	b->fd = fd;
-	b->iov[b->n] = (struct iovec){ (void *)(uintptr_t)data, len };
-	h = &b->msg[b->n].msg_hdr;
-	*h = (struct msghdr){ .msg_iov = &b->iov[b->n], .msg_iovlen = 1 };
-	if (dir == FAULT_FROM_SERVER) {
-		h->msg_name = &c->sin;
-		h->msg_namelen = sizeof c->sin;
-	}
-	b->n++;
+	if (dir == FAULT_FROM_CLIENT)
+		fault_send(p->sender, c->fd, NULL, data, len);
+	else
+		fault_send(p->sender, c->pair->fd, &c->sin, data, len);
 }
 
 /* ---- clients ---- */
@@ -210,7 +164,7 @@ static void forget_oldest(struct fault_proxy *p)
 {
 	struct client **oldest = NULL;
 
-	flush(p);
+	fault_sender_flush(p->sender);
 	for (unsigned i = 0; i < BUCKETS; i++) {
 		for (struct client **at = &p->clients[i]; *at; at = &(*at)->next) {
 			if (!oldest || (*at)->used_us < (*oldest)->used_us)
@@ -271,7 +225,7 @@ static void rebind(struct fault_proxy *p, struct client *c)
 {
 	char text[64];
 
-	flush(p);
+	fault_sender_flush(p->sender);
 	if (client_socket(p, c))
 		fault_trace_note(p->link.trace, "rebound", rx_addr_text(&c->addr, text), NULL);
 }
@@ -354,7 +308,7 @@ static void drain(struct fault_proxy *p)
 	do {
 		for (n = 0; n < BATCH && (done[n] = fault_link_output(&p->link, now)); n++)
 			carry_out(p, done[n]);
-		flush(p);
+		fault_sender_flush(p->sender);
 		for (unsigned i = 0; i < n; i++)
 			free(done[i]);
 	} while (n == BATCH);
@@ -378,29 +332,22 @@ static void on_release(void *arg, const char *gate)
 
 /* ---- receiving ---- */
 
-static unsigned receive(struct fault_proxy *p, int fd)
+/* A run is many packets to the rules, and one again to the sender if they let it be. */
+static void forward(struct fault_proxy *p, struct client *c, enum fault_dir dir, const struct fault_run *run,
+		    uint64_t now)
 {
-	struct batch *b = &p->in;
-	int n;
+	const uint8_t *data = run->data;
+	size_t left = run->len, len;
 
-	for (unsigned i = 0; i < BATCH; i++)
-		b->msg[i].msg_hdr.msg_namelen = sizeof b->addr[i];
 	do {
-		n = recvmmsg(fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
-		if (n < 0 && errno == ECONNREFUSED)
-			p->stats.refused++;
-	} while (n < 0 && (errno == EINTR || errno == ECONNREFUSED));
-	return n < 0 ? 0 : (unsigned)n;
-}
-
-static void forward(struct fault_proxy *p, struct client *c, enum fault_dir dir, unsigned i, uint64_t now)
-{
-	const uint8_t *data = p->in.iov[i].iov_base;
-	size_t len = p->in.msg[i].msg_len;
-
-	p->stats.bytes += len;
-	if (fault_link_idle(&p->link) || fault_link_input(&p->link, now, c->flow, dir, &c->addr, data, len))
-		send_to(p, c, dir, data, len);
+		len = left < run->each ? left : run->each;
+		*(dir == FAULT_FROM_CLIENT ? &p->stats.from_client : &p->stats.from_server) += 1;
+		p->stats.bytes += len;
+		if (fault_link_idle(&p->link) || fault_link_input(&p->link, now, c->flow, dir, &c->addr, data, len))
+			send_to(p, c, dir, data, len);
+		data += len;
+		left -= len;
+	} while (left);
 }
 
 static void on_client(evutil_socket_t fd, short what, void *arg)
@@ -408,19 +355,20 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 	struct pair *pair = arg;
 	struct fault_proxy *p = pair->proxy;
 	uint64_t now = rx_now_us(p->env);
-	unsigned n = BATCH;
+	const struct fault_run *runs;
+	bool more = true;
 
 	(void)what;
-	for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
-		n = receive(p, fd);
-		p->stats.from_client += n;
+	for (unsigned round = 0; round < ROUNDS && more; round++) {
+		unsigned n = fault_receive(p->receiver, fd, &runs, &more, &p->stats.refused);
+
 		for (unsigned i = 0; i < n; i++) {
-			struct client *c = client_of(pair, &p->in.addr[i], now);
+			struct client *c = client_of(pair, runs[i].from, now);
 
 			if (c)
-				forward(p, c, FAULT_FROM_CLIENT, i, now);
+				forward(p, c, FAULT_FROM_CLIENT, &runs[i], now);
 		}
-		flush(p);
+		fault_sender_flush(p->sender);
 	}
 	if (!fault_link_idle(&p->link))
 		drain(p);
@@ -431,16 +379,17 @@ static void on_server(evutil_socket_t fd, short what, void *arg)
 	struct client *c = arg;
 	struct fault_proxy *p = c->pair->proxy;
 	uint64_t now = rx_now_us(p->env);
-	unsigned n = BATCH;
+	const struct fault_run *runs;
+	bool more = true;
 
 	(void)what;
 	c->used_us = now;
-	for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
-		n = receive(p, fd);
-		p->stats.from_server += n;
+	for (unsigned round = 0; round < ROUNDS && more; round++) {
+		unsigned n = fault_receive(p->receiver, fd, &runs, &more, &p->stats.refused);
+
 		for (unsigned i = 0; i < n; i++)
-			forward(p, c, FAULT_FROM_SERVER, i, now);
-		flush(p);
+			forward(p, c, FAULT_FROM_SERVER, &runs[i], now);
+		fault_sender_flush(p->sender);
 	}
 	if (!fault_link_idle(&p->link))
 		drain(p);
@@ -458,15 +407,11 @@ struct fault_proxy *fault_proxy_new(struct event_base *base, struct fault_set *s
 	p->set = set;
 	p->env = fault_set_env(set);
 	p->inner_ns = p->outer_ns = p->raw = -1;
-	p->data = malloc((size_t)BATCH * DATAGRAM_MAX);
+	p->receiver = fault_receiver_new();
+	p->sender = fault_sender_new();
 	p->timer = evtimer_new(base, on_timer, p);
-	if (!p->data || !p->timer)
+	if (!p->timer)
 		abort();
-	for (unsigned i = 0; i < BATCH; i++) {
-		p->in.iov[i] = (struct iovec){ p->data + (size_t)i * DATAGRAM_MAX, DATAGRAM_MAX };
-		p->in.msg[i].msg_hdr =
-			(struct msghdr){ .msg_iov = &p->in.iov[i], .msg_iovlen = 1, .msg_name = &p->in.addr[i] };
-	}
 	fault_link_init(&p->link, set);
 	fault_set_on_release(set, on_release, p);
 	return p;
@@ -495,7 +440,8 @@ void fault_proxy_free(struct fault_proxy *p)
 		close(p->inner_ns);
 	if (p->raw >= 0)
 		close(p->raw);
-	free(p->data);
+	fault_receiver_free(p->receiver);
+	fault_sender_free(p->sender);
 	free(p);
 }
 
@@ -539,6 +485,11 @@ int fault_proxy_upstream_netns(struct fault_proxy *p, int fd, struct rx_error *e
 
 void fault_proxy_stats(const struct fault_proxy *p, struct fault_proxy_stats *out)
 {
+	const struct fault_sent *sent = fault_sender_sent(p->sender);
+
 	*out = p->stats;
+	out->sent = sent->sent;
+	out->unsent = sent->unsent;
+	out->refused += sent->refused;
 	out->dropped = p->link.dropped;
 }
