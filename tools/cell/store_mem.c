@@ -1,11 +1,14 @@
-/* The store that forgets: file data in chunks of memory, holes cost nothing. Called through
- * struct cell_store_ops with cell->lock held. */
+/* The store that forgets: file data in chunks of memory, holes cost nothing. Chunks are
+ * mapped, not allocated: what is removed goes back to the system at once, and of a small
+ * file's chunk only the pages that were written exist. Called through struct
+ * cell_store_ops with cell->lock held. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "tools/cell/internal.h"
 
-enum { CHUNK = 16384 };
+enum { CHUNK = 65536 };
 
 struct mem_content {
 	struct cell_content content;
@@ -26,10 +29,20 @@ static struct cell_content *mem_open(struct cell_store *store, const struct cell
 	return &c->content;
 }
 
+/* Zeros. */
+static uint8_t *chunk_new(void)
+{
+	void *p = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 static void cut(struct mem_content *c, size_t n)
 {
-	for (size_t i = n; i < c->n; i++)
-		free(c->chunks[i]);
+	for (size_t i = n; i < c->n; i++) {
+		if (c->chunks[i])
+			munmap(c->chunks[i], CHUNK);
+	}
 	if (n < c->n)
 		c->n = n;
 }
@@ -93,7 +106,7 @@ static int mem_write(struct cell_content *content, uint64_t off, const void *buf
 		size_t n = CHUNK - at < len ? CHUNK - at : len;
 
 		if (!c->chunks[i])
-			c->chunks[i] = calloc(1, CHUNK);
+			c->chunks[i] = chunk_new();
 		if (!c->chunks[i])
 			return ENOSPC;
 		memcpy(c->chunks[i] + at, from, n);
