@@ -150,6 +150,7 @@ static void adopt(struct server_conn *conn, const struct rxkad_ticket *ticket, i
 {
 	rxkad_session_init(&conn->session, ticket->key, level, conn->epoch, conn->cid);
 	rxkad_ticket_identity(ticket, conn->server->local_realm, conn->peer.name);
+	conn->peer.starts = ticket->start;
 	conn->peer.expires = ticket->end;
 	conn->peer.level = level;
 	conn->authenticated = true;

@@ -40,8 +40,8 @@ struct rx_packet_ident {
 };
 
 struct rx_peer_identity {
-	char name[256]; /* "alice", "host.inst@cell"; empty: anonymous */
-	int64_t expires;
+	char name[256];          /* "alice", "host.inst@cell"; empty: anonymous */
+	int64_t starts, expires; /* the ticket */
 	int level;
 };
 

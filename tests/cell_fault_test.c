@@ -1,6 +1,7 @@
 /* Fault rules in the embedded cell, each action as a bare client sees it over loopback. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 
 #include "tests/cell_client.h"
 #include "tests/unit.h"
@@ -419,6 +420,126 @@ static void test_garbage(void)
 	end();
 }
 
+/* ---- commands ---- */
+
+/* What the command says; NULL: refused. Valid until the next one. */
+static const char *ctl(const char *fmt, ...)
+{
+	static char said[4096];
+	struct rx_error err = { 0 };
+	char line[512];
+	va_list args;
+	FILE *out;
+	int rc = -1;
+
+	memset(said, 0, sizeof(said));
+	out = fmemopen(said, sizeof(said), "w");
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	CU_ASSERT(cell_control(world.cell, line, out, &rc, &err));
+	fclose(out);
+	if (rc)
+		snprintf(said, sizeof(said), "%s", err.text);
+	return rc ? NULL : said;
+}
+
+#define SAYS(text, ...)                                                                                                \
+	do {                                                                                                           \
+		const char *said_ = ctl(__VA_ARGS__);                                                                  \
+                                                                                                                       \
+		CU_ASSERT(said_ && !strcmp(said_, text));                                                              \
+		if (!said_ || strcmp(said_, text))                                                                     \
+			printf("\n    %s", said_ ? said_ : "refused");                                                 \
+	} while (0)
+
+static void test_control_files(void)
+{
+	char path[128];
+
+	begin();
+	SAYS("text\n", "read home:f");
+	CU_ASSERT_EQUAL(status(&b, "bob"), 0);
+	SAYS("", "write home:f 2 behind \x01");
+	CU_ASSERT_EQUAL(b.breaks, 1);
+	SAYS("tebehind \\x01\n", "read /afs/test.cell/home/f");
+	SAYS("be\n", "read %u.%u.%u 2 2", file.volume, file.vnode, file.unique);
+	CU_ASSERT_STRING_EQUAL(client_read(&b, "bob", file), "tebehind \x01");
+	SAYS("", "truncate home:f 2");
+	CU_ASSERT_EQUAL(b.breaks, 2);
+	SAYS("2d6c9a90dd38f6852515274cde41a8cd8e7e1a7a053835334ec7e29f61b918dd 2\n", "cksum home:f");
+	CU_ASSERT_PTR_NOT_NULL(strstr(ctl("ls home:private/.."), "f\n"));
+	SAYS("", "mkdir home:d");
+	SAYS("", "write home:d/new 0 x");
+	CU_ASSERT_PTR_NULL(ctl("rm home:d"));
+	SAYS("", "rm home:d/new");
+	SAYS("", "rm home:d");
+	CU_ASSERT_PTR_NULL(ctl("stat home:d"));
+	snprintf(path, sizeof(path), "%s/copy", world.dir);
+	SAYS("", "get home:f %s", path);
+	SAYS("", "put %s /afs/test.cell/home/g", path);
+	SAYS("te\n", "read home:g");
+	CU_ASSERT_PTR_NULL(ctl("put %s/none home:g", world.dir));
+	CU_ASSERT_PTR_NULL(ctl("read nowhere:g"));
+	CU_ASSERT_PTR_NULL(ctl("read home:f x"));
+	CU_ASSERT_PTR_NULL(ctl("read"));
+	end();
+}
+
+static void test_control_rights(void)
+{
+	begin();
+	SAYS("", "setacl home: alice none");
+	SAYS("", "setacl home: bob rlw");
+	SAYS("", "setacl home: carol -l");
+	SAYS("system:administrators rlidwka\nsystem:anyuser rl\nbob rlw\ncarol rl\ncarol -l\n", "acl home:");
+	CU_ASSERT_EQUAL(client_store(&b, "bob", file, 0, "x", 1, NULL), 0);
+	SAYS("", "revoke bob w home:f");
+	CU_ASSERT_EQUAL(client_store(&b, "bob", file, 0, "x", 1, NULL), UAE_EACCES);
+	CU_ASSERT_PTR_NULL(ctl("setacl home: nobody rl"));
+	CU_ASSERT_PTR_NULL(ctl("setacl home: bob rx"));
+	CU_ASSERT_PTR_NULL(ctl("setacl home:f bob r"));
+	end();
+}
+
+static void test_control_servers(void)
+{
+	char path[128];
+
+	begin();
+	CU_ASSERT_EQUAL(status(&b, "bob"), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(ctl("stat home:f"), "promises 2"));
+	SAYS("", "break home:f");
+	CU_ASSERT(a.breaks == 1 && b.breaks == 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(ctl("stat home:f"), "promises 0"));
+	SAYS("", "busy home 2");
+	CU_ASSERT_EQUAL(status(&a, "alice"), VBUSY);
+	CU_ASSERT_EQUAL(status(&b, "bob"), VBUSY);
+	CU_ASSERT_EQUAL(status(&b, "bob"), 0);
+	SAYS("", "offline home");
+	CU_ASSERT_EQUAL(status(&b, "bob"), VOFFLINE);
+	SAYS("", "online home");
+	CU_ASSERT_EQUAL(status(&b, "bob"), 0);
+	SAYS("", "expire bob");
+	CU_ASSERT_EQUAL(status(&b, "bob"), RXKAD_EXPIRED);
+	snprintf(path, sizeof(path), "%s/ccache/bob", world.dir);
+	SAYS("", "ticket bob 1min %s", path);
+	CU_ASSERT_EQUAL(status(&b, "bob"), RXKAD_EXPIRED); /* with the old one */
+	client_end(&b);
+	client_begin(&b, 2, 0);
+	CU_ASSERT_EQUAL(status(&b, "bob"), 0);
+	SAYS("", "restart");
+	rx_conn_set_dead_time(client_as(&b, "bob", 0).conn, 1);
+	CU_ASSERT_EQUAL(status(&b, "bob"), 0); /* the connection is made anew, unseen */
+	CU_ASSERT_EQUAL(b.resets, 1);
+	CU_ASSERT_PTR_NOT_NULL(ctl("clock +1min"));
+	SAYS("", "break all");
+	CU_ASSERT_PTR_NULL(ctl("clock 1"));
+	CU_ASSERT_PTR_NULL(ctl("restart 10.0.0.1"));
+	CU_ASSERT_PTR_NULL(ctl("move nothing 10.0.0.1"));
+	end();
+}
+
 UNIT_MAIN("cell faults", { "abort, offline, salvage", test_abort }, { "no quorum", test_no_quorum },
 	  { "delay", test_delay }, { "held calls keep nobody else waiting", test_hold },
 	  { "what is held ends with the cell", test_hold_ends_with_cell }, { "busy, so many times", test_busy },
@@ -426,4 +547,5 @@ UNIT_MAIN("cell faults", { "abort, offline, salvage", test_abort }, { "no quorum
 	  { "rights taken", test_revoke }, { "the file changed", test_change }, { "the volume moved", test_moved },
 	  { "tickets expired", test_expire }, { "the server restarted", test_restart }, { "the clock", test_clock },
 	  { "replies and stores cut", test_cut }, { "lengths", test_length }, { "arrays", test_array },
-	  { "garbage", test_garbage })
+	  { "garbage", test_garbage }, { "commands on files", test_control_files },
+	  { "commands on rights", test_control_rights }, { "commands on servers", test_control_servers })

@@ -117,6 +117,8 @@ void cell_rights(const struct cell_vnode *v, const struct cell_caller *who, uint
 	*anonymous = cell_acl_rights(acl, nobody, 2);
 	if (who->admin)
 		*caller |= CM_RIGHT_LOOKUP;
+	if (who->server)
+		*caller = CM_RIGHTS_ALL;
 	if (v->type == AFS_TYPE_DIR)
 		return;
 	*caller &= ~(uint32_t)CM_RIGHT_ADMINISTER;

@@ -8,14 +8,14 @@
 
 #include "tools/cell/internal.h"
 
-/* A request of nobody's, which sees the volumes of all servers. */
-static struct cell_request own_request(struct cell *cell)
+struct cell_request cell_own_request(struct cell *cell)
 {
-	struct cell_request rq = { .cell = cell };
-
-	cell_caller_of_id(cell, AFS_ID_ADMINISTRATORS, &rq.caller);
-	rq.caller.admin = true;
-	return rq;
+	return (struct cell_request){ .cell = cell,
+				      .caller = { .id = AFS_ID_ADMINISTRATORS,
+						  .cps = { AFS_ID_ADMINISTRATORS },
+						  .ncps = 1,
+						  .admin = true,
+						  .server = true } };
 }
 
 /* Takes the rights out of an entry and, if groups still give them, denies them. */
@@ -48,36 +48,84 @@ static void take_rights(struct cell *cell, struct cell_acl *acl, int32_t id, uin
 	cell_acl_sort(acl);
 }
 
-void cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights)
+/* Gives the user exactly these rights in one of the lists; 0: no entry. */
+static int32_t set_rights(struct cell_acl *acl, int32_t id, uint32_t rights, bool negative)
 {
-	struct cell_breaks breaks = { 0 };
-	struct cell_vnode *v = NULL;
-	struct cell_request rq;
+	struct cell_grant *list = negative ? acl->negative : acl->positive;
+	unsigned *n = negative ? &acl->nnegative : &acl->npositive, at = 0;
 
-	rx_mutex_lock(&cell->lock);
-	rq = own_request(cell);
-	if (cell_get(&rq, fid, CELL_CHANGE, &v) == 0 && v->type != AFS_TYPE_DIR)
-		v = cell_vnode_find(v->volume, v->parent_vnode, v->parent_unique);
-	if (v) {
-		take_rights(cell, &v->acl, id, rights);
-		v->server_mtime = (uint32_t)cell_now(cell);
-		cell_note_vnode(v);
-		cell_commit(cell);
-		cell_break_vnode(&breaks, v, NULL);
-	}
-	rx_mutex_unlock(&cell->lock);
-	cell_send_breaks(cell, &breaks);
+	while (at < *n && list[at].id != id)
+		at++;
+	if (at == *n && !rights)
+		return 0;
+	if (at == *n && acl->npositive + acl->nnegative == CM_ACL_MAX)
+		return E2BIG;
+	list[at] = rights ? (struct cell_grant){ id, rights } : list[*n - 1];
+	*n = !rights ? *n - 1 : at == *n ? at + 1 : *n;
+	cell_acl_sort(acl);
+	return 0;
 }
 
-int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t off, const void *text, size_t len)
+static void acl_changed(struct cell_vnode *dir, struct cell_breaks *breaks)
 {
+	dir->server_mtime = (uint32_t)cell_now(dir->volume->cell);
+	cell_note_vnode(dir);
+	cell_break_vnode(breaks, dir, NULL);
+}
+
+int32_t cell_act_grant(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights, bool negative)
+{
+	struct cell_request rq = cell_own_request(cell);
 	struct cell_breaks breaks = { 0 };
-	struct cell_request rq;
 	struct cell_vnode *v;
 	int32_t code;
 
 	rx_mutex_lock(&cell->lock);
-	rq = own_request(cell);
+	code = cell_get_dir(&rq, fid, CELL_CHANGE, &v);
+	if (code == 0)
+		code = set_rights(&v->acl, id, rights, negative);
+	if (code == 0)
+		acl_changed(v, &breaks);
+	rx_mutex_unlock(&cell->lock);
+	cell_send_breaks(cell, &breaks);
+	return code;
+}
+
+int32_t cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights)
+{
+	struct cell_request rq = cell_own_request(cell);
+	struct cell_breaks breaks = { 0 };
+	struct cell_vnode *v;
+	int32_t code;
+
+	rx_mutex_lock(&cell->lock);
+	code = cell_get(&rq, fid, CELL_CHANGE, &v);
+	if (code == 0 && v->type != AFS_TYPE_DIR)
+		v = cell_vnode_find(v->volume, v->parent_vnode, v->parent_unique);
+	if (code == 0 && v) {
+		take_rights(cell, &v->acl, id, rights);
+		acl_changed(v, &breaks);
+	}
+	rx_mutex_unlock(&cell->lock);
+	cell_send_breaks(cell, &breaks);
+	return code;
+}
+
+static void changed(struct cell_request *rq, struct cell_vnode *v, struct cell_breaks *breaks)
+{
+	cell_vnode_changed(v, &rq->caller);
+	cell_note_vnode(v);
+	cell_break_vnode(breaks, v, NULL);
+}
+
+int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t off, const void *text, size_t len)
+{
+	struct cell_request rq = cell_own_request(cell);
+	struct cell_breaks breaks = { 0 };
+	struct cell_vnode *v;
+	int32_t code;
+
+	rx_mutex_lock(&cell->lock);
 	code = cell_get(&rq, fid, CELL_CHANGE, &v);
 	if (code == 0 && len && v->type != AFS_TYPE_FILE)
 		code = EISDIR;
@@ -86,14 +134,46 @@ int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t o
 	if (code == 0) {
 		if (len && off + len > v->length)
 			cell_set_length(v, off + len);
-		cell_vnode_changed(v, &rq.caller);
-		cell_note_vnode(v);
+		changed(&rq, v, &breaks);
 		code = cell_commit(cell);
-		cell_break_vnode(&breaks, v, NULL);
 	}
 	rx_mutex_unlock(&cell->lock);
 	cell_send_breaks(cell, &breaks);
 	return code;
+}
+
+int32_t cell_act_truncate(struct cell *cell, const struct afs_fid *fid, uint64_t length)
+{
+	struct cell_request rq = cell_own_request(cell);
+	struct cell_breaks breaks = { 0 };
+	struct cell_vnode *v;
+	int32_t code;
+
+	rx_mutex_lock(&cell->lock);
+	code = cell_get(&rq, fid, CELL_CHANGE, &v);
+	if (code == 0 && v->type != AFS_TYPE_FILE)
+		code = EISDIR;
+	if (code == 0 && v->content->ops->truncate(v->content, length))
+		code = EIO;
+	if (code == 0) {
+		cell_set_length(v, length);
+		changed(&rq, v, &breaks);
+		code = cell_commit(cell);
+	}
+	rx_mutex_unlock(&cell->lock);
+	cell_send_breaks(cell, &breaks);
+	return code;
+}
+
+void cell_act_break_all(struct cell *cell)
+{
+	struct cell_breaks breaks = { 0 };
+
+	rx_mutex_lock(&cell->lock);
+	for (struct cell_volume *volume = cell->volumes; volume; volume = volume->next)
+		cell_break_volume(&breaks, volume);
+	rx_mutex_unlock(&cell->lock);
+	cell_send_breaks(cell, &breaks);
 }
 
 int32_t cell_act_break(struct cell *cell, const struct afs_fid *fid)
@@ -174,6 +254,19 @@ void cell_act_expire(struct cell *cell, int32_t id, int64_t until)
 	if (p && until > p->expired_until)
 		p->expired_until = until;
 	rx_mutex_unlock(&cell->lock);
+}
+
+void cell_act_expire_all(struct cell *cell, int32_t id)
+{
+	struct cell_principal *p;
+	int64_t last = 0;
+
+	rx_mutex_lock(&cell->lock);
+	p = cell_principal_by_id(cell, id);
+	if (p)
+		last = p->last_ticket;
+	rx_mutex_unlock(&cell->lock);
+	cell_act_expire(cell, id, last);
 }
 
 void cell_act_restart_fs(struct cell_fs *fs)

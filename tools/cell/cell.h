@@ -5,6 +5,8 @@
 #ifndef UMAFS_TOOLS_CELL_CELL_H
 #define UMAFS_TOOLS_CELL_CELL_H
 
+#include <stdio.h>
+
 #include "cm/afs.h"
 #include "rx/rx.h"
 
@@ -59,6 +61,11 @@ void cell_free(struct cell *cell);
 int cell_write_client(struct cell *cell, const char *dir, int64_t life_s, struct rx_error *err);
 /* One user's ticket into the ccache FILE:path. */
 int cell_write_ticket(struct cell *cell, const char *user, const char *path, int64_t life_s, struct rx_error *err);
+
+/* A command of `umafs-cell ctl` (doc/fault-scripts.md) other than those on rules. False: there
+ * is none of that name. Else what it says goes to `out`, and *rc is 0, or -1 with err. */
+bool cell_control(struct cell *cell, const char *command, FILE *out, int *rc, struct rx_error *err);
+extern const char cell_control_help[];
 
 /* Makes the read-only sites of a volume equal to it, and tells who has promises on them,
  * as `vos release` does. */

@@ -95,9 +95,9 @@ static void revoke(struct cell_request *rq, const char *letters, const struct ce
 
 static int32_t expire(struct cell_request *rq)
 {
-	if (!rq->ticket_end)
+	if (!rq->ticket_start)
 		return 0;
-	cell_act_expire(rq->cell, rq->caller.id, rq->ticket_end);
+	cell_act_expire(rq->cell, rq->caller.id, rq->ticket_start);
 	rx_call_fail_conn(rq->call, RXKAD_EXPIRED);
 	return RXKAD_EXPIRED;
 }

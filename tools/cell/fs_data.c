@@ -11,7 +11,7 @@ static const uint64_t MAX_32 = 0x7fffffff;
 
 /* ---- fetching ---- */
 
-static int read_piece(struct cell_vnode *v, uint64_t off, void *buf, size_t len)
+int cell_read_piece(struct cell_vnode *v, uint64_t off, void *buf, size_t len)
 {
 	if (v->type == AFS_TYPE_FILE)
 		return v->content->ops->read(v->content, off, buf, len);
@@ -29,7 +29,7 @@ static int32_t send_bytes(struct cell_request *rq, struct cell_vnode *v, uint64_
 		size_t n = len < PIECE ? (size_t)len : PIECE;
 
 		rx_mutex_lock(&rq->cell->lock);
-		code = read_piece(v, off, buf, n) ? EIO : 0;
+		code = cell_read_piece(v, off, buf, n) ? EIO : 0;
 		rx_mutex_unlock(&rq->cell->lock);
 		if (code == 0 && cell_send(rq, buf, n))
 			code = FETCH_FAILED;

@@ -49,6 +49,9 @@ void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, stru
 	int64_t now = cell_now(rq->cell), end;
 	unsigned n = bulk ? BULK_HOSTS : 0;
 
+	*out = (struct afs_callback){ 0 };
+	if (!rq->host)
+		return;
 	for (struct cell_promise *p = *list; p; p = p->next) {
 		if (p->host == rq->host)
 			mine = p;
@@ -58,10 +61,8 @@ void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, stru
 	end = (end + ROUND_S - 1) / ROUND_S * ROUND_S - KEEP_S;
 	if (!mine) {
 		mine = malloc(sizeof(*mine));
-		if (!mine) {
-			*out = (struct afs_callback){ 0 }; /* none is given */
-			return;
-		}
+		if (!mine)
+			return; /* none is given */
 		*mine = (struct cell_promise){ .next = *list, .host = rq->host };
 		*list = mine;
 	}

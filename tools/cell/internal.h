@@ -41,7 +41,8 @@ struct cell_principal {
 	int32_t id, owner, creator, flags;
 	int32_t *members; /* of a group */
 	unsigned nmembers;
-	int64_t expired_until; /* tickets that end until then have expired early */
+	int64_t last_ticket;   /* when the last one made here starts */
+	int64_t expired_until; /* tickets that start until then have expired */
 };
 
 /* An identity with all groups that it is in. */
@@ -50,7 +51,7 @@ struct cell_caller {
 	int32_t id;
 	int32_t cps[CELL_CPS_MAX];
 	unsigned ncps;
-	bool admin;
+	bool admin, server;    /* server: this cell itself, which may do everything */
 	int64_t expired_until; /* as of the principal */
 };
 
@@ -194,7 +195,7 @@ struct cell_request {
 	struct rx_call *call;
 	struct cell_host *host; /* file server's calls, but for a few */
 	struct cell_caller caller;
-	int64_t ticket_end;       /* 0: no ticket */
+	int64_t ticket_start;     /* 0: no ticket */
 	struct cell_fault *fault; /* what rules do to this call; NULL: nothing */
 };
 
@@ -235,20 +236,29 @@ int32_t cell_reply(struct rx_call *call, const struct rx_rpc *proc, const void *
 
 /* acts.c: what is done behind the clients' backs, by rules and by commands. Without the lock,
  * but where it says otherwise; whoever has promises is told. */
-void cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights);
+/* A request of an administrator's who is no client: it sees the volumes of all servers and
+ * gets no promises. */
+struct cell_request cell_own_request(struct cell *cell);
+/* These take a directory; revoke also what lies in it. 0, or a file server's code. */
+int32_t cell_act_grant(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights, bool negative);
+int32_t cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights);
 /* Another version of a file or directory; text (NULL: none) is written at `off` of a file. 0,
  * or a file server's code. */
 int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t off, const void *text, size_t len);
+int32_t cell_act_truncate(struct cell *cell, const struct afs_fid *fid, uint64_t length);
 /* The volume lies elsewhere from now on. False: there already, or there is no such one. */
 bool cell_act_move(struct cell *cell, struct cell_fs *from, uint32_t volume, struct cell_fs *to);
 /* The next n calls to the volume are refused with the code. */
 bool cell_act_refuse(struct cell *cell, struct cell_fs *fs, uint32_t volume, int32_t code, unsigned n);
+/* The user's tickets that start until then; all that were made so far. */
 void cell_act_expire(struct cell *cell, int32_t id, int64_t until);
+void cell_act_expire_all(struct cell *cell, int32_t id);
 void cell_act_restart_fs(struct cell_fs *fs);
 void cell_act_restart_db(struct cell *cell);
 void cell_act_clock(struct cell *cell, int64_t ahead_s);
 /* Tells everybody who has a promise on it. */
 int32_t cell_act_break(struct cell *cell, const struct afs_fid *fid);
+void cell_act_break_all(struct cell *cell);
 
 /* audit.c */
 int cell_audit_open(struct cell *cell, const char *path, struct rx_error *err);
@@ -392,7 +402,7 @@ void cell_break_caller(struct cell_request *rq, const struct afs_fid *fid);
 void cell_hosts_forget(struct cell_fs *fs);
 /* Not held: waits until all have heard of it, or are known to be silent. */
 void cell_send_breaks(struct cell *cell, struct cell_breaks *breaks);
-/* Held. Bulk: as many more hosts as the real server counts for bulk calls. */
+/* Held. None for a request without a host. Bulk: as many more hosts as the real server counts for bulk calls. */
 void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, struct afs_callback *out);
 void cell_give_up(struct cell_request *rq, const struct afs_fid *fid);
 void cell_give_up_all(struct cell_request *rq);
@@ -409,6 +419,9 @@ void cell_apply_status(struct cell_vnode *v, const struct afs_store_status *ss);
 struct afs_fid cell_fid(const struct cell_vnode *v);
 /* One name less: frees v, or collects whom to tell (fs_names.c). */
 void cell_drop_link(struct cell_vnode *v, struct cell_breaks *breaks);
+
+/* Bytes of a file, directory or link that are there: 0, or an errno. Lock held. */
+int cell_read_piece(struct cell_vnode *v, uint64_t off, void *buf, size_t len);
 
 /* The operations, by file: fs_status.c, fs_data.c, fs_names.c, fs_rename.c, fs_acl.c, fs_misc.c. */
 #define CELL_OP(name)                                                                                                  \

@@ -1,14 +1,16 @@
-/* umafs-cell: options, and the life of one embedded cell until a signal. Everything runs on
- * the cell's own threads; main waits. */
+/* umafs-cell: options, the life of one embedded cell until a signal, and the client of its
+ * control socket (umafs-cell ctl). The cell runs on threads of its own; main serves the
+ * control socket and waits. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
+#include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tools/cell/cell.h"
+#include "tools/fault/setup.h"
 
 enum { EXIT_USAGE = 2, TICKET_LIFE_S = 28 * 86400, GRACE_S = 3 };
 
@@ -16,6 +18,7 @@ static const char help[] =
 	"umafs-cell: a whole AFS cell in one process, without root and without a KDC.\n"
 	"\n"
 	"usage: umafs-cell [options]\n"
+	"       umafs-cell ctl SOCKET COMMAND...\n"
 	"\n"
 	"Serves volume location, protection, volume and file servers until SIGINT or SIGTERM. Users are admin,\n"
 	"alice, bob and carol; volumes root.afs, root.cell, home, quota (2,000 KiB), big, ro (replicated), far.\n"
@@ -31,6 +34,9 @@ static const char help[] =
 	"  --audit FILE      a line for each call to a file server: what, result, user, host, file\n"
 	"  --help, --version\n"
 	"\n"
+	"Faults (doc/fault-scripts.md), and things done behind the clients' backs:\n"
+	"%s"
+	"\n"
 	"Example:\n"
 	"  umafs-cell --confdir /tmp/cell &\n"
 	"  umafs --confdir /tmp/cell --as FILE:/tmp/cell/ccache/alice ls /afs/umafs.test/home\n";
@@ -38,6 +44,7 @@ static const char help[] =
 struct options {
 	struct cell_config cell;
 	uint32_t fs_ip[CELL_FILESERVERS_MAX];
+	struct fault_setup faults;
 	const char *confdir;
 	bool done; /* help or version was asked for */
 };
@@ -105,8 +112,10 @@ static int parse(int argc, char **argv, struct options *o)
 		{ "keytab", required_argument, NULL, 'k' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
+		FAULT_LONG_OPTIONS,
 		{ NULL, 0, NULL, 0 },
 	};
+	struct rx_error err;
 	int c, rc = 0;
 
 	opterr = 0;
@@ -138,7 +147,7 @@ static int parse(int argc, char **argv, struct options *o)
 			o->cell.keytab = optarg;
 			break;
 		case 'h':
-			fputs(help, stdout);
+			printf(help, fault_setup_help);
 			o->done = true;
 			return 0;
 		case 'v':
@@ -148,7 +157,9 @@ static int parse(int argc, char **argv, struct options *o)
 		case ':':
 			return wrong("a value is missing behind", argv[optind - 1]);
 		default:
-			return wrong("unknown option", argv[optind - 1]);
+			rc = fault_setup_option(&o->faults, c, optarg, &err);
+			if (rc)
+				return rc > 0 ? wrong("unknown option", argv[optind - 1]) : wrong(err.text, NULL);
 		}
 	}
 	if (rc == 0 && optind < argc)
@@ -173,40 +184,88 @@ static void on_alarm(int sig)
 	_exit(EXIT_SUCCESS);
 }
 
+static bool control(void *arg, const char *command, FILE *out, int *rc, struct rx_error *err)
+{
+	if (!strcmp(command, "help")) {
+		fprintf(out, "%s\n%s\n", fault_control_help, cell_control_help);
+		*rc = 0;
+		return true;
+	}
+	return cell_control(arg, command, out, rc, err);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	event_base_loopbreak(arg);
+}
+
+/* Until a signal; the second one ends the program at once. */
+static int serve(struct options *o, struct cell *cell, const sigset_t *ends, struct rx_error *err)
+{
+	struct event_base *base = event_base_new();
+	struct event *ev[2] = { NULL, NULL };
+	int rc = -1;
+
+	if (base) {
+		ev[0] = evsignal_new(base, SIGINT, on_signal, base);
+		ev[1] = evsignal_new(base, SIGTERM, on_signal, base);
+	}
+	if (!ev[0] || !ev[1] || event_add(ev[0], NULL) || event_add(ev[1], NULL))
+		rx_error_errno(err, ENOMEM, "waiting for signals");
+	else
+		rc = fault_setup_listen(&o->faults, base, control, cell, err);
+	if (rc == 0) {
+		say_how(o->confdir, o->cell.name, o->cell.port_shift);
+		sigprocmask(SIG_UNBLOCK, ends, NULL);
+		event_base_dispatch(base);
+		fault_setup_unlisten(&o->faults);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (ev[i])
+			event_free(ev[i]);
+	if (base)
+		event_base_free(base);
+	return rc;
+}
+
+static int complain(const struct rx_error *err)
+{
+	fprintf(stderr, "umafs-cell: %s%s\n", err->text,
+		err->errnum == EADDRINUSE      ? "; another cell may be running: end it, or choose with --listen"
+		: err->errnum == EADDRNOTAVAIL ? "; this machine has no such address: choose with --listen"
+					       : "");
+	return EXIT_FAILURE;
+}
+
 static int run(struct options *o, const sigset_t *ends)
 {
 	char made[] = "/tmp/umafs-cell.XXXXXX";
-	struct rx_error err;
-	struct cell *cell;
-	int got, rc = EXIT_FAILURE;
+	struct rx_error err = { 0 };
+	struct cell *cell = NULL;
+	int rc = -1;
 
 	if (!o->cell.db_ip)
 		o->cell.db_ip = o->fs_ip[0];
-	cell = cell_new(&o->cell, &err);
-	if (!cell) {
-		fprintf(stderr, "umafs-cell: %s%s\n", err.text,
-			err.errnum == EADDRINUSE      ? "; another cell may be running: end it, or choose with --listen"
-			: err.errnum == EADDRNOTAVAIL ? "; this machine has no such address: choose with --listen"
-						      : "");
-		return rc;
+	if (fault_setup_begin(&o->faults, &err) == 0) {
+		o->cell.faults = o->faults.set;
+		cell = cell_new(&o->cell, &err);
 	}
-	if (!o->confdir)
+	if (cell && !o->confdir)
 		o->confdir = mkdtemp(made);
-	if (!o->confdir) {
-		fprintf(stderr, "umafs-cell: cannot make a directory in /tmp: %s; name one with --confdir\n",
-			strerror(errno));
-	} else if (cell_write_client(cell, o->confdir, TICKET_LIFE_S, &err)) {
-		fprintf(stderr, "umafs-cell: %s\n", err.text);
-	} else {
-		say_how(o->confdir, o->cell.name, o->cell.port_shift);
-		sigwait(ends, &got);
-		sigprocmask(SIG_UNBLOCK, ends, NULL); /* the second one ends it at once */
+	if (cell && !o->confdir)
+		rx_error_errno(&err, errno, "cannot make a directory in /tmp (name one with --confdir)");
+	else if (cell && cell_write_client(cell, o->confdir, TICKET_LIFE_S, &err) == 0)
+		rc = serve(o, cell, ends, &err);
+	if (rc == 0) {
 		signal(SIGALRM, on_alarm);
 		alarm(GRACE_S);
-		rc = EXIT_SUCCESS;
 	}
 	cell_free(cell);
-	return rc;
+	if (fault_setup_end(&o->faults, rc ? NULL : &err))
+		rc = -1;
+	return rc ? complain(&err) : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -215,14 +274,21 @@ int main(int argc, char **argv)
 	sigset_t ends;
 	int rc;
 
+	signal(SIGPIPE, SIG_IGN);
+	if (argc > 3 && !strcmp(argv[1], "ctl"))
+		return fault_setup_ctl("umafs-cell", argv + 2);
+	if (argc > 1 && !strcmp(argv[1], "ctl"))
+		return wrong("ctl takes a socket and a command", NULL);
+	fault_setup_init(&o.faults, rx_env_posix());
 	o.cell.fs_ip = o.fs_ip;
 	rc = parse(argc, argv, &o);
-	if (rc || o.done)
+	if (rc || o.done) {
+		fault_setup_end(&o.faults, NULL);
 		return rc;
+	}
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
 	sigprocmask(SIG_BLOCK, &ends, NULL); /* before there are threads, which inherit it */
-	signal(SIGPIPE, SIG_IGN);
 	return run(&o, &ends);
 }

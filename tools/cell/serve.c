@@ -65,13 +65,13 @@ static void identify(struct cell_request *rq)
 	rx_mutex_lock(&rq->cell->lock);
 	cell_caller_set(rq->cell, id.name, &rq->caller);
 	rx_mutex_unlock(&rq->cell->lock);
-	rq->ticket_end = *id.name ? id.expires : 0;
+	rq->ticket_start = *id.name ? id.starts : 0;
 }
 
 /* A ticket that has ended before its time. */
 static int32_t refuse_ticket(const struct cell_request *rq)
 {
-	if (!rq->ticket_end || rq->ticket_end > rq->caller.expired_until)
+	if (!rq->ticket_start || rq->ticket_start > rq->caller.expired_until)
 		return 0;
 	rx_call_fail_conn(rq->call, RXKAD_EXPIRED);
 	return RXKAD_EXPIRED;

@@ -334,10 +334,28 @@ static krb5_error_code store(krb5_context ctx, const struct cell *cell, const st
 	return code;
 }
 
+/* A ticket's times. One that is made when the user's tickets have expired is none of those. */
+static void set_times(struct cell *cell, struct ticket *t, int64_t life_s)
+{
+	int64_t now = cell_now(cell);
+	struct cell_principal *p;
+
+	t->start = now - CLOCK_SKEW_S;
+	t->end = now + life_s;
+	rx_mutex_lock(&cell->lock);
+	p = cell_principal_by_name(cell, t->user);
+	if (p && t->start <= p->expired_until)
+		t->start = p->expired_until + 1;
+	if (t->start >= t->end)
+		t->start = t->end - 1;
+	if (p && t->start > p->last_ticket)
+		p->last_ticket = t->start;
+	rx_mutex_unlock(&cell->lock);
+}
+
 int cell_write_ticket(struct cell *cell, const char *user, const char *path, int64_t life_s, struct rx_error *err)
 {
-	int64_t now = cell_now(cell), start = now - CLOCK_SKEW_S;
-	struct ticket t = { .user = user, .start = start, .end = now + life_s };
+	struct ticket t = { .user = user };
 	struct der d = { .at = sizeof(d.space) };
 	krb5_context ctx;
 	krb5_error_code code;
@@ -345,6 +363,7 @@ int cell_write_ticket(struct cell *cell, const char *user, const char *path, int
 
 	if (krb5_init_context(&ctx))
 		return rx_error_errno(err, EINVAL, "starting the Kerberos library");
+	set_times(cell, &t, life_s);
 	cell->env->ops->random(cell->env, t.session, sizeof(t.session));
 	part(&d, cell, &t);
 	code = d.full ? ENOSPC : seal(ctx, cell, &d);

@@ -68,9 +68,11 @@ static int perform(struct fault_control *c, const char *line, FILE *out, struct 
 		rc = fault_set_remove(c->set, rest, err);
 	} else if (command(line, "release", &rest)) {
 		fault_set_release(c->set, rest);
+	} else if (c->extra && c->extra(c->arg, line, out, &rc, err)) {
+		return rc;
 	} else if (command(line, "help", &rest)) {
 		fprintf(out, "%s\n", fault_control_help);
-	} else if (!c->extra || !c->extra(c->arg, line, out, &rc, err)) {
+	} else {
 		rc = rx_error_set(err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "unknown command \"%.40s\"; help lists them",
 				  line);
 	}
