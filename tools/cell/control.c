@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "tools/cell/lie.h"
 #include "tools/fault/lexer.h"
 
 enum { USEC = 1000000, LINE_MAX_BYTES = 4096 };
@@ -245,6 +246,32 @@ static int do_quota(struct cell_command *c)
 	return v ? 0 : rx_error_set(c->err, RX_ORIGIN_ERRNO, ENOENT, ENOENT, "there is no volume %.40s", c->arg[0]);
 }
 
+/* ---- lies ---- */
+
+static const struct rx_rpc *find_rpc(const char *name)
+{
+	static const struct rx_rpc_table *const tables[] = { &afs_fs_table, &afs_vl_table, &afs_pt_table,
+							     &afs_vol_table };
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for (unsigned k = 0; k < tables[i]->n; k++)
+			if (!strcmp(tables[i]->entries[k].rpc->name, name))
+				return tables[i]->entries[k].rpc;
+	return NULL;
+}
+
+static int do_lies(struct cell_command *c)
+{
+	const struct rx_rpc *proc = find_rpc(c->arg[0]);
+	char text[CELL_LIE_TEXT];
+
+	if (!proc)
+		return rx_error_set(c->err, RX_ORIGIN_ERRNO, ENOENT, ENOENT, "there is no procedure %.40s", c->arg[0]);
+	for (unsigned i = 0; i < cell_lies(proc); i++)
+		fprintf(c->out, "%u %s\n", i, cell_lie_text(proc, i, text));
+	return 0;
+}
+
 /* ---- words ---- */
 
 const char cell_control_help[] =
@@ -252,7 +279,7 @@ const char cell_control_help[] =
 	"stat PATH | ls PATH | read PATH [OFFSET [LENGTH]] | cksum PATH | get PATH FILE | put FILE PATH | "
 	"write PATH OFFSET TEXT | truncate PATH LENGTH | change PATH | mkdir PATH | rm PATH | break PATH|VOLUME|all | "
 	"promises [PATH] | ticket USER LIFE FILE | expire USER | busy VOLUME N | offline VOLUME | online VOLUME | "
-	"move VOLUME ADDRESS | release VOLUME | quota VOLUME KIB";
+	"move VOLUME ADDRESS | release VOLUME | quota VOLUME KIB | lies PROCEDURE";
 
 /* The last argument reaches to the end of the line. */
 static const struct {
@@ -260,31 +287,19 @@ static const struct {
 	unsigned least, most;
 	cell_command_fn *fn;
 } commands[] = {
-	{ "acl", 1, 1, cell_do_acl },
-	{ "break", 1, 1, cell_do_break },
-	{ "busy", 2, 2, do_busy },
-	{ "change", 1, 1, cell_do_change },
-	{ "cksum", 1, 1, cell_do_cksum },
-	{ "clock", 0, 1, do_clock },
-	{ "expire", 1, 1, do_expire },
-	{ "get", 2, 2, cell_do_get },
-	{ "ls", 1, 1, cell_do_ls },
-	{ "mkdir", 1, 1, cell_do_mkdir },
-	{ "move", 2, 2, do_move },
-	{ "offline", 1, 1, do_offline },
-	{ "online", 1, 1, do_online },
-	{ "promises", 0, 1, do_promises },
-	{ "put", 2, 2, cell_do_put },
-	{ "quota", 2, 2, do_quota },
-	{ "read", 1, 3, cell_do_read },
-	{ "release", 1, 1, do_release },
-	{ "restart", 0, 1, do_restart },
-	{ "revoke", 3, 3, cell_do_revoke },
-	{ "rm", 1, 1, cell_do_rm },
-	{ "setacl", 3, 3, cell_do_setacl },
-	{ "stat", 1, 1, cell_do_stat },
-	{ "ticket", 3, 3, do_ticket },
-	{ "truncate", 2, 2, cell_do_truncate },
+	{ "acl", 1, 1, cell_do_acl },       { "break", 1, 1, cell_do_break },
+	{ "busy", 2, 2, do_busy },          { "change", 1, 1, cell_do_change },
+	{ "cksum", 1, 1, cell_do_cksum },   { "clock", 0, 1, do_clock },
+	{ "expire", 1, 1, do_expire },      { "get", 2, 2, cell_do_get },
+	{ "lies", 1, 1, do_lies },          { "ls", 1, 1, cell_do_ls },
+	{ "mkdir", 1, 1, cell_do_mkdir },   { "move", 2, 2, do_move },
+	{ "offline", 1, 1, do_offline },    { "online", 1, 1, do_online },
+	{ "promises", 0, 1, do_promises },  { "put", 2, 2, cell_do_put },
+	{ "quota", 2, 2, do_quota },        { "read", 1, 3, cell_do_read },
+	{ "release", 1, 1, do_release },    { "restart", 0, 1, do_restart },
+	{ "revoke", 3, 3, cell_do_revoke }, { "rm", 1, 1, cell_do_rm },
+	{ "setacl", 3, 3, cell_do_setacl }, { "stat", 1, 1, cell_do_stat },
+	{ "ticket", 3, 3, do_ticket },      { "truncate", 2, 2, cell_do_truncate },
 	{ "write", 3, 3, cell_do_write },
 };
 

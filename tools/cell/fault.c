@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "tools/cell/fault.h"
+#include "tools/cell/lie.h"
 #include "tools/fault/trace.h"
 
 enum { USEC = 1000000 };
@@ -132,7 +133,7 @@ static void shape(struct cell_fault *fault, const struct fault_hit *hit)
 		s->garbage = a->number;
 		break;
 	default:
-		s->lie = a->number;
+		s->lie = a->number >= 0 ? a->number : (int64_t)(hit->random % cell_lies(s->proc));
 	}
 }
 
@@ -225,13 +226,15 @@ int32_t cell_fault_between(struct cell_request *rq, int32_t code)
 int32_t cell_fault_after(struct cell_request *rq, int32_t code)
 {
 	struct cell_fault *fault = rq->fault;
+	char text[CELL_LIE_TEXT];
 
 	if (fault->break_after && code == 0) {
 		rx_call_finish(rq->call);
 		cell_break_caller(rq, &fault->fid);
 	}
-	if (fault->shape.told[0])
-		fault_trace_note(fault_set_trace(rq->cell->faults), "lie", fault->shape.proc->name, fault->shape.told);
+	if (fault->shape.told)
+		fault_trace_note(fault_set_trace(rq->cell->faults), "lie", fault->shape.proc->name,
+				 cell_lie_text(fault->shape.proc, (unsigned)fault->shape.lie, text));
 	free(fault);
 	rq->fault = NULL;
 	return code;

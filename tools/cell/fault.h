@@ -15,7 +15,7 @@ struct cell_shape {
 	uint64_t random;
 	uint64_t sent;       /* bytes of the reply so far */
 	uint32_t vnode_type; /* of what is fetched; 0: nothing is */
-	char told[160];      /* the lie in words, once it was told */
+	bool told;           /* the lie */
 };
 
 struct cell_fault {
@@ -23,9 +23,5 @@ struct cell_fault {
 	struct afs_fid fid;
 	bool lose, break_during, break_after;
 };
-
-/* lie.c: the lies that a reply can tell are numbered from 0. They are made from the
- * procedure's declaration: of every field, what its kind can get wrong. */
-unsigned cell_lies(const struct rx_rpc *proc);
 
 #endif

@@ -64,7 +64,7 @@ static int32_t fetch(struct cell_request *rq, const struct rx_rpc *rpc, const st
 	rq->fs->fetched += n;
 	rx_mutex_unlock(&rq->cell->lock);
 
-	code = cell_send_length(rq, rpc, n) ? FETCH_FAILED : send_bytes(rq, v, (uint64_t)pos, n);
+	code = cell_send_length(rq, rpc, v->type, n) ? FETCH_FAILED : send_bytes(rq, v, (uint64_t)pos, n);
 
 	rx_mutex_lock(&rq->cell->lock);
 	cell_fill_status(rq, v, st);

@@ -227,8 +227,9 @@ int32_t cell_fault_between(struct cell_request *rq, int32_t code);
 int32_t cell_fault_after(struct cell_request *rq, int32_t code);
 
 /* reply.c: how replies leave, and what rules do to their bytes. Worker threads, no lock. */
-int cell_send_length(struct cell_request *rq, const struct rx_rpc *proc, uint64_t len);
-int cell_send(struct cell_request *rq, const void *bytes, size_t len);
+int cell_send_length(struct cell_request *rq, const struct rx_rpc *proc, uint32_t vnode_type, uint64_t len);
+/* A piece of data; what is in `bytes` afterwards is what was sent. */
+int cell_send(struct cell_request *rq, void *bytes, size_t len);
 /* How many bytes of a store are taken at most. */
 uint64_t cell_take_at_most(const struct cell_request *rq);
 /* For struct rx_rpc_table. */

@@ -5,6 +5,7 @@
 
 #include "tools/cell/bend.h"
 #include "tools/cell/fault.h"
+#include "tools/cell/lie.h"
 #include "tools/fault/match.h"
 
 static struct cell_shape *shape_of(const struct cell_request *rq)
@@ -12,17 +13,16 @@ static struct cell_shape *shape_of(const struct cell_request *rq)
 	return rq->fault && rq->fault->shape.active ? &rq->fault->shape : NULL;
 }
 
-static bool fetches(const struct rx_rpc *proc)
+/* Bytes of the length of the data. */
+static uint64_t head_of(const struct rx_rpc *proc)
 {
-	return proc->split == RX_RPC_FETCH32 || proc->split == RX_RPC_FETCH64;
+	return proc->split == RX_RPC_FETCH64 ? 8 : proc->split == RX_RPC_FETCH32 ? 4 : 0;
 }
 
 /* Where a `cut` reply ends; its bytes are counted behind the length of the data. */
 static uint64_t end_of(const struct cell_shape *s)
 {
-	if (s->cut < 0)
-		return UINT64_MAX;
-	return (uint64_t)s->cut + (s->proc->split == RX_RPC_FETCH64 ? 8 : s->proc->split == RX_RPC_FETCH32 ? 4 : 0);
+	return s->cut < 0 ? UINT64_MAX : (uint64_t)s->cut + head_of(s->proc);
 }
 
 /* All bytes of a shaped reply pass here, in order. */
@@ -35,7 +35,7 @@ static int pass(struct cell_request *rq, struct cell_shape *s, const void *bytes
 	return n ? rx_call_write(rq->call, bytes, n) : 0;
 }
 
-int cell_send_length(struct cell_request *rq, const struct rx_rpc *proc, uint64_t len)
+int cell_send_length(struct cell_request *rq, const struct rx_rpc *proc, uint32_t vnode_type, uint64_t len)
 {
 	struct cell_shape *s = shape_of(rq);
 
@@ -43,17 +43,24 @@ int cell_send_length(struct cell_request *rq, const struct rx_rpc *proc, uint64_
 		return rx_rpc_send_length(rq->call, proc, len);
 	if (s->garbage >= 0)
 		return 0;
-	s->sent = proc->split == RX_RPC_FETCH64 ? 8 : 4;
-	return rx_rpc_send_length(rq->call, proc, len + (uint64_t)s->length);
+	s->vnode_type = vnode_type;
+	s->sent = head_of(proc);
+	len += (uint64_t)s->length;
+	s->told |= s->lie >= 0 && cell_lie_length(proc, (unsigned)s->lie, &len);
+	return rx_rpc_send_length(rq->call, proc, len);
 }
 
-int cell_send(struct cell_request *rq, const void *bytes, size_t len)
+int cell_send(struct cell_request *rq, void *bytes, size_t len)
 {
 	struct cell_shape *s = shape_of(rq);
 
 	if (!s)
 		return rx_call_write(rq->call, bytes, len);
-	return s->garbage >= 0 ? 0 : pass(rq, s, bytes, len);
+	if (s->garbage >= 0)
+		return 0;
+	if (s->lie >= 0 && s->sent == head_of(s->proc))
+		s->told |= cell_lie_contents(s->proc, (unsigned)s->lie, s->vnode_type, bytes, len);
+	return pass(rq, s, bytes, len);
 }
 
 uint64_t cell_take_at_most(const struct cell_request *rq)
@@ -92,10 +99,12 @@ int32_t cell_reply(struct rx_call *call, const struct rx_rpc *proc, const void *
 		return send_garbage(rq, s);
 	if (xdr_encode(proc->out, out, &buf, NULL))
 		code = RXGEN_SS_MARSHAL;
-	if (code == 0 && s->length && !fetches(proc))
+	if (code == 0 && s->length && !head_of(proc))
 		cell_bend_length(proc->out, &buf, s->length);
 	if (code == 0 && s->array && !cell_bend_array(proc->out, &buf, s->array))
 		code = RXGEN_SS_MARSHAL;
+	if (code == 0 && s->lie >= 0)
+		s->told |= cell_lie_reply(proc, (unsigned)s->lie, &buf);
 	if (code == 0 && pass(rq, s, buf.data, buf.len))
 		code = RX_CALL_DEAD;
 	xdr_buf_free(&buf);
