@@ -88,6 +88,16 @@ static int query_n(struct cm_op *op, const char *name, struct entry *e)
 	return 0;
 }
 
+/* A name goes into messages and paths of others: nobody gets to see what no volume is called. */
+static int check_name(struct cm_cell *cell, const char *asked, const struct entry *e, struct rx_error *err)
+{
+	if (e->name[0] &&
+	    e->name[strspn(e->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == 0)
+		return 0;
+	return rx_error_set(err, RX_ORIGIN_VL, RX_PROTOCOL_ERROR, EPROTO,
+			    "the entry of volume %s in cell %s has a name that no volume can have", asked, cell->name);
+}
+
 static int query(struct cm_cell *cell, const char *name, struct entry *e, struct rx_error *err)
 {
 	struct cm_op op;
@@ -110,7 +120,7 @@ static int query(struct cm_cell *cell, const char *name, struct entry *e, struct
 		}
 		return -1;
 	}
-	return 0;
+	return check_name(cell, name, e, err);
 }
 
 static int ask_addrs(struct cm_cell *cell, struct cm_server *s, const struct site *site, struct rx_error *err)
@@ -130,16 +140,19 @@ static int ask_addrs(struct cm_cell *cell, struct cm_server *s, const struct sit
 		if (out.addresses.items[i] != 0)
 			addrs[n++] = rx_addr_ipv4(out.addresses.items[i], AFS_PORT_FS);
 	}
-	cm_server_set_addrs(s, out.unique, addrs, n);
+	if (n)
+		cm_server_set_addrs(s, out.unique, addrs, n);
 	afs_vl_GetAddrsU_free(&out);
-	return 0;
+	return n ? 0
+		 : rx_error_set(err, RX_ORIGIN_ERRNO, EHOSTUNREACH, EHOSTUNREACH,
+				"the VLDB of cell %s knows no address of a server", cell->name);
 }
 
 static struct cm_server *site_server(struct cm_cell *cell, const struct site *site, struct rx_error *err)
 {
 	struct cm_server *s;
 	struct rx_addr addr;
-	bool ask;
+	bool ask = true, known;
 
 	if (!site->by_uuid) {
 		addr = rx_addr_ipv4(site->ip, AFS_PORT_FS);
@@ -148,10 +161,13 @@ static struct cm_server *site_server(struct cm_cell *cell, const struct site *si
 	s = cm_server_by_uuid(cell, &site->uuid);
 	if (!s)
 		return NULL;
+	/* Anew, too, when it answers at none of those it is thought to have. */
 	rx_mutex_lock(&cell->cm->lock);
-	ask = s->naddrs == 0 || s->unique != site->unique;
+	for (unsigned i = 0; i < s->naddrs; i++)
+		ask = ask && s->addrs[i].failures != 0;
+	known = s->naddrs != 0 && s->unique == site->unique;
 	rx_mutex_unlock(&cell->cm->lock);
-	if (ask && ask_addrs(cell, s, site, err))
+	if ((ask || !known) && ask_addrs(cell, s, site, err) && !known)
 		return NULL;
 	return s;
 }
@@ -222,16 +238,35 @@ static struct cm_family *find_family(struct cm_cell *cell, const char *name)
 	return NULL;
 }
 
+static bool site_serves(uint32_t flags, enum cm_volume_kind kind)
+{
+	if (flags & VL_SITE_DONTUSE)
+		return false;
+	switch (kind) {
+	case CM_VOL_RO:
+		return flags & VL_SITE_RO;
+	case CM_VOL_BK: /* lies where the read-write volume does */
+	case CM_VOL_RW:
+		return flags & VL_SITE_RW;
+	case CM_VOL_NONE:
+		break;
+	}
+	return false;
+}
+
 /* Seconds that the entry may be believed. */
 static unsigned time_to_live(const struct cm_family *f)
 {
-	if (f->nsites == 0)
-		return TTL_NO_SITES_S;
+	bool releasing = false, usable = false;
+
 	for (unsigned i = 0; i < f->nsites; i++) {
-		if (f->sites[i].flags & (VL_SITE_NEWREP | VL_SITE_DONTUSE))
-			return TTL_RELEASING_S;
+		releasing |= (f->sites[i].flags & (VL_SITE_NEWREP | VL_SITE_DONTUSE)) != 0;
+		for (enum cm_volume_kind k = CM_VOL_RW; k <= CM_VOL_BK; k++)
+			usable |= f->ids[k] && site_serves(f->sites[i].flags, k);
 	}
-	return f->ids[CM_VOL_RO] ? TTL_RO_S : TTL_RW_S;
+	if (!usable)
+		return TTL_NO_SITES_S;
+	return releasing ? TTL_RELEASING_S : f->ids[CM_VOL_RO] ? TTL_RO_S : TTL_RW_S;
 }
 
 static bool is_fresh(struct cm_family *f)
@@ -343,22 +378,6 @@ int cm_volume_by_id(struct cm_cell *cell, uint32_t id, struct cm_volume **out, s
 	if (!*out)
 		return rx_error_set(err, RX_ORIGIN_ERRNO, ENODEV, ENODEV, "cell %s has no volume %u", cell->name, id);
 	return 0;
-}
-
-static bool site_serves(uint32_t flags, enum cm_volume_kind kind)
-{
-	if (flags & VL_SITE_DONTUSE)
-		return false;
-	switch (kind) {
-	case CM_VOL_RO:
-		return flags & VL_SITE_RO;
-	case CM_VOL_BK: /* lies where the read-write volume does */
-	case CM_VOL_RW:
-		return flags & VL_SITE_RW;
-	case CM_VOL_NONE:
-		break;
-	}
-	return false;
 }
 
 /* Sites of the new release only, once half of them have it; else the others only. */
