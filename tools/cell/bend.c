@@ -70,12 +70,14 @@ bool cell_splice(struct xdr_buf *buf, size_t at, size_t gone, const void *bytes,
 
 	if (!data)
 		return false;
-	memcpy(data, buf->data, at);
+	if (at)
+		memcpy(data, buf->data, at);
 	if (bytes && len)
 		memcpy(data + at, bytes, len);
 	else
 		memset(data + at, 0, len);
-	memcpy(data + at + len, buf->data + at + gone, rest);
+	if (rest)
+		memcpy(data + at + len, buf->data + at + gone, rest);
 	free(buf->data);
 	*buf = (struct xdr_buf){ .data = data, .len = at + len + rest, .cap = at + len + rest + 1 };
 	return true;
