@@ -1,6 +1,7 @@
 /* The libevent binding over real loopback UDP: two loops in one process, many threads,
  * inline and worker services, with and without a security class. */
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 #include <arpa/inet.h>
 
@@ -9,7 +10,7 @@
 #include "tests/toysec.h"
 #include "tests/unit.h"
 
-enum { INLINE = 10, WORKER = 11, BULK = 16 << 20, THREADS = 6, CALLS = 150 };
+enum { INLINE = 10, WORKER = 11, ODD = 12, BULK = 16 << 20, THREADS = 6, CALLS = 150 };
 
 static struct rx_loop *server, *client;
 static struct rx_security *null_sec;
@@ -340,10 +341,144 @@ static void stop_serving(void)
 	rx_security_put(null_sec);
 }
 
+/* ---- servers that are not what they should be ---- */
+
+enum { ODD_CODE = 77, ODD_WORKERS = 2, WAITING = 5 };
+
+static unsigned went_on, waiting;
+static bool go;
+
+/* The first byte says how. */
+static int32_t odd(struct rx_call *call, void *arg)
+{
+	char how;
+
+	(void)arg;
+	if (rx_call_read(call, &how, 1) != 1)
+		return RXGEN_SS_UNMARSHAL;
+	switch (how) {
+	case 'f':
+		rx_call_write(call, "done", 4);
+		rx_call_finish(call);
+		__atomic_add_fetch(&went_on, 1, __ATOMIC_RELEASE);
+		break;
+	case 'm':
+		rx_call_mute(call);
+		return rx_call_write(call, "done", 4) ? 0 : ODD_CODE;
+	case 'c':
+		rx_call_fail_conn(call, ODD_CODE);
+		break;
+	case 'w':
+		rx_call_begin_wait(call);
+		__atomic_add_fetch(&waiting, 1, __ATOMIC_RELEASE);
+		while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
+			sched_yield();
+		rx_call_end_wait(call);
+		rx_call_write(call, "done", 4);
+		break;
+	case 'r':
+		rx_loop_restart(server);
+		return rx_call_write(call, "done", 4) ? 0 : ODD_CODE;
+	default:
+		rx_call_write(call, "done", 4);
+	}
+	return 0;
+}
+
+/* 0: "done" came. */
+static int32_t ask(struct rx_conn *conn, char how)
+{
+	struct rx_error err = { 0 };
+	struct rx_call *call = rx_call_new(conn, &err);
+	char in[8] = "";
+	bool got;
+
+	if (!call)
+		return err.code;
+	rx_call_write(call, &how, 1);
+	got = rx_call_read(call, in, sizeof in) == 4 && !memcmp(in, "done", 4);
+	return rx_call_end(call, 0, RX_ORIGIN_AFS, &err) ? err.code : got ? 0 : -9;
+}
+
+static struct rx_conn *start_odd(void)
+{
+	struct rx_service_config c = {
+		.id = ODD, .name = "odd", .mode = RX_SERVICE_WORKER, .workers = ODD_WORKERS, .handler = odd
+	};
+	struct rx_conn *conn;
+
+	start();
+	c.sec[RX_SECIDX_NULL] = null_sec;
+	CU_ASSERT_FATAL(!rx_service_add(server, &c, NULL));
+	conn = rx_conn_new(client, &server_addr, ODD, null_sec, NULL);
+	rx_conn_set_dead_time(conn, 1);
+	return conn;
+}
+
+static void odd_ends(void)
+{
+	struct rx_conn *conn = start_odd();
+
+	went_on = 0;
+	CU_ASSERT_EQUAL(ask(conn, 'f'), 0);
+	while (!__atomic_load_n(&went_on, __ATOMIC_ACQUIRE))
+		sched_yield();
+	CU_ASSERT_EQUAL(ask(conn, 'm'), RX_CALL_DEAD); /* pings were not answered either */
+	CU_ASSERT_EQUAL(ask(conn, '.'), 0);
+	CU_ASSERT_EQUAL(ask(conn, 'c'), ODD_CODE);
+	CU_ASSERT_EQUAL(ask(conn, '.'), ODD_CODE);
+	CU_ASSERT_EQUAL(rx_conn_error(conn), ODD_CODE);
+	rx_conn_free(conn);
+	stop();
+}
+
+static void odd_restart(void)
+{
+	struct rx_conn *conn = start_odd();
+
+	CU_ASSERT_EQUAL(ask(conn, 'r'), RX_CALL_DEAD); /* nobody knows of the call any more */
+	CU_ASSERT_EQUAL(ask(conn, '.'), 0);            /* nor of the connection, which is made anew */
+	CU_ASSERT_EQUAL(rx_conn_error(conn), 0);
+	rx_conn_free(conn);
+	stop();
+}
+
+static void *ask_and_wait(void *arg)
+{
+	CU_ASSERT_EQUAL(ask(arg, 'w'), 0);
+	return NULL;
+}
+
+static void odd_waits(void)
+{
+	struct rx_conn *conn = start_odd(), *conns[WAITING];
+	pthread_t t[WAITING];
+
+	waiting = 0;
+	go = false;
+	for (unsigned i = 0; i < WAITING; i++) {
+		conns[i] = rx_conn_new(client, &server_addr, ODD, null_sec, NULL);
+		pthread_create(&t[i], NULL, ask_and_wait, conns[i]);
+	}
+	while (__atomic_load_n(&waiting, __ATOMIC_ACQUIRE) < WAITING)
+		sched_yield();
+	CU_ASSERT_EQUAL(ask(conn, '.'), 0);
+	__atomic_store_n(&go, true, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < WAITING; i++) {
+		pthread_join(t[i], NULL);
+		rx_conn_free(conns[i]);
+	}
+	rx_conn_free(conn);
+	stop();
+}
+
 UNIT_MAIN("loop", { "one call at a time; aborts; unknown service", one_call },
 	  { "six threads on one connection of four channels", parallel },
 	  { "16 MiB each way, null security, streaming worker", bulk_null },
 	  { "16 MiB each way, a class that challenges and seals", bulk_secure },
 	  { "empty calls, inline service", empty_calls }, { "port unreachable ends a call at once", refused },
 	  { "the rest of a reply is read, unless it has no end", unread_reply },
-	  { "a loop ends with requests half received", stop_serving })
+	  { "a loop ends with requests half received", stop_serving },
+	  { "handlers that end their calls themselves, in three ways", odd_ends },
+	  { "a server that was started anew", odd_restart },
+	  { "handlers that wait keep no others from serving", odd_waits })
