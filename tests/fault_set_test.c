@@ -339,28 +339,50 @@ static void test_trace(void)
 	fault_world_stop(&w);
 }
 
+struct waiter {
+	struct fault_set *set;
+	struct fault_hit hit;
+};
+
 static void *wait_at_gate(void *arg)
 {
-	CU_ASSERT(fault_set_wait(arg, "g", UINT64_MAX, NULL));
+	struct waiter *w = arg;
+
+	CU_ASSERT(fault_set_wait(w->set, &w->hit, UINT64_MAX, NULL));
 	return NULL;
+}
+
+static struct fault_hit held(struct fault_set *set)
+{
+	const struct fault_rpc call = { .name = "FetchStatus", .user = "alice" };
+	struct fault_hit hits[FAULT_HITS];
+
+	CU_ASSERT_EQUAL(fault_set_rpc(set, &call, hits), 1);
+	return hits[0];
 }
 
 static void test_gate(void)
 {
-	struct fault_set *set = fault_set_new(rx_env_posix(), 1, NULL);
+	struct waiter w = { .set = fault_set_new(rx_env_posix(), 1, NULL) };
+	uint64_t now = rx_now_us(rx_env_posix());
 	pthread_t t;
 
-	CU_ASSERT(!fault_set_wait(set, "g", rx_now_us(rx_env_posix()), NULL));
-	fault_set_release(set, "g");
+	CU_ASSERT_EQUAL(fault_set_add(w.set, "rpc -> hold g", 1, NULL, NULL), 0);
+	w.hit = held(w.set);
+	CU_ASSERT(!fault_set_wait(w.set, &w.hit, now, NULL));
+	CU_ASSERT(!fault_set_wait(w.set, NULL, now, NULL));
+	fault_set_release(w.set, "other");
+	CU_ASSERT(!fault_set_wait(w.set, &w.hit, now, NULL));
+	/* Whoever has seen the rule fire may release what does not wait yet. */
+	fault_set_release(w.set, "g");
+	CU_ASSERT(fault_set_wait(w.set, &w.hit, now, NULL));
 	/* What was released is not open: the next one waits again. */
-	CU_ASSERT(!fault_set_wait(set, "g", rx_now_us(rx_env_posix()), NULL));
-	pthread_create(&t, NULL, wait_at_gate, set);
-	while (pthread_tryjoin_np(t, NULL)) {
-		fault_set_release(set, "other");
-		fault_set_release(set, "g");
-		sched_yield();
-	}
-	fault_set_free(set);
+	w.hit = held(w.set);
+	CU_ASSERT(!fault_set_wait(w.set, &w.hit, now, NULL));
+	pthread_create(&t, NULL, wait_at_gate, &w);
+	fault_set_release(w.set, "g");
+	pthread_join(t, NULL);
+	fault_set_free(w.set);
 }
 
 UNIT_MAIN("fault_set", { "conditions of packets", test_packets }, { "n-th, every, times, burst", test_counts },

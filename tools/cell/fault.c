@@ -57,12 +57,12 @@ static int32_t refused(struct cell_request *rq, uint32_t id)
 }
 
 /* Meanwhile somebody else serves in this thread's place. */
-static int32_t wait_for(struct cell_request *rq, const char *gate, uint64_t deadline)
+static int32_t wait_for(struct cell_request *rq, const struct fault_hit *hold, uint64_t deadline)
 {
 	bool ended;
 
 	rx_call_begin_wait(rq->call);
-	ended = fault_set_wait(rq->cell->faults, gate, deadline, &rq->cell->stopping);
+	ended = fault_set_wait(rq->cell->faults, hold, deadline, &rq->cell->stopping);
 	rx_call_end_wait(rq->call);
 	return ended || rx_now_us(rq->cell->env) >= deadline ? 0 : RX_CALL_DEAD;
 }
@@ -147,7 +147,7 @@ static int32_t act(struct cell_request *rq, const struct fault_hit *hit, const s
 	case FAULT_DELAY:
 		return wait_for(rq, NULL, rx_now_us(rq->cell->env) + a->time_us);
 	case FAULT_HOLD:
-		return wait_for(rq, a->text, UINT64_MAX);
+		return wait_for(rq, hit, UINT64_MAX);
 	case FAULT_ABORT:
 		return (int32_t)a->number;
 	case FAULT_OFFLINE:

@@ -255,6 +255,23 @@ static void queue_on_line(struct fault_rule *r, enum fault_dir dir, size_t len, 
 	*free_at = age_us + hit->wait_us;
 }
 
+static struct gate *gate_of(struct fault_set *set, const char *name)
+{
+	struct gate *g = set->gates;
+
+	while (g && strcmp(g->name, name))
+		g = g->next;
+	if (!g) {
+		g = calloc(1, sizeof *g);
+		if (!g)
+			abort();
+		snprintf(g->name, sizeof g->name, "%s", name);
+		g->next = set->gates;
+		set->gates = g;
+	}
+	return g;
+}
+
 static unsigned match_all(struct fault_set *set, enum fault_side side, const struct fault_packet_view *p,
 			  const struct fault_rpc *c, struct fault_hit hits[FAULT_HITS])
 {
@@ -270,6 +287,8 @@ static unsigned match_all(struct fault_set *set, enum fault_side side, const str
 		if (r->action.op == FAULT_JITTER || r->action.op == FAULT_FLIP || r->action.op == FAULT_GARBAGE ||
 		    r->action.op == FAULT_LIE)
 			hits[n].random = fault_random(&r->rng);
+		if (r->action.op == FAULT_HOLD)
+			hits[n].opened = gate_of(set, r->action.text)->released;
 		if (r->action.op == FAULT_LIMIT)
 			queue_on_line(r, p->dir, p->len, age, &hits[n]);
 		n++;
@@ -294,23 +313,6 @@ unsigned fault_set_rpc(struct fault_set *set, const struct fault_rpc *c, struct 
 	return n;
 }
 
-static struct gate *gate_of(struct fault_set *set, const char *name)
-{
-	struct gate *g = set->gates;
-
-	while (g && strcmp(g->name, name))
-		g = g->next;
-	if (!g) {
-		g = calloc(1, sizeof *g);
-		if (!g)
-			abort();
-		snprintf(g->name, sizeof g->name, "%s", name);
-		g->next = set->gates;
-		set->gates = g;
-	}
-	return g;
-}
-
 void fault_set_on_release(struct fault_set *set, void (*fn)(void *arg, const char *gate), void *arg)
 {
 	set->on_release = fn;
@@ -328,20 +330,17 @@ void fault_set_release(struct fault_set *set, const char *name)
 		set->on_release(set->on_release_arg, name);
 }
 
-bool fault_set_wait(struct fault_set *set, const char *name, uint64_t deadline_us, const bool *stop)
+bool fault_set_wait(struct fault_set *set, const struct fault_hit *hit, uint64_t deadline_us, const bool *stop)
 {
-	struct gate none = { 0 }, *g = &none;
-	uint64_t before;
+	const struct gate none = { 0 }, *g = &none;
 	bool open;
 
 	rx_mutex_lock(&set->mutex);
-	if (name)
-		g = gate_of(set, name);
-	before = g->released;
-	while (g->released == before && !(stop && *stop))
+	if (hit)
+		g = gate_of(set, hit->action.text);
+	while (!(open = hit && g->released != hit->opened) && !(stop && *stop))
 		if (!rx_cond_wait(&set->released, &set->mutex, deadline_us))
 			break;
-	open = g->released != before;
 	rx_mutex_unlock(&set->mutex);
 	return open;
 }

@@ -23,6 +23,7 @@ struct fault_hit {
 	uint64_t random;  /* the rule's, for what the action itself draws */
 	uint64_t wait_us; /* limit: the time in the queue */
 	bool overflow;    /* limit: the queue is full */
+	uint64_t opened;  /* hold: how often the gate had been released by then */
 };
 
 /* Times in rules count from now. `trace` may be NULL; env and trace outlive the set. */
@@ -51,10 +52,10 @@ unsigned fault_set_rpc(struct fault_set *set, const struct fault_rpc *c, struct 
  * again. Calls `on_release` (of fault_set_on_release) too. */
 void fault_set_release(struct fault_set *set, const char *gate);
 void fault_set_on_release(struct fault_set *set, void (*fn)(void *arg, const char *gate), void *arg);
-/* Waits until `gate` (NULL: none) is released; false when the deadline (of rx_now_us;
- * UINT64_MAX: never) has passed, or *stop is set (NULL: never), by fault_set_stop. For calls;
- * packets wait in link.c. */
-bool fault_set_wait(struct fault_set *set, const char *gate, uint64_t deadline_us, const bool *stop);
+/* Waits until the gate of a `hold` that has fired is released (hit NULL: there is none), also
+ * when that was before this call; false when the deadline (of rx_now_us; UINT64_MAX: never) has
+ * passed, or *stop is set (NULL: never), by fault_set_stop. For calls; packets wait in link.c. */
+bool fault_set_wait(struct fault_set *set, const struct fault_hit *hit, uint64_t deadline_us, const bool *stop);
 /* Sets *stop, of which several waits may know. */
 void fault_set_stop(struct fault_set *set, bool *stop);
 

@@ -59,6 +59,7 @@ int fault_setup_begin(struct fault_setup *s, struct rx_error *err)
 		s->trace_file = fopen(s->trace_path, "we");
 		if (!s->trace_file)
 			return rx_error_errno(err, errno, "the trace %s cannot be written", s->trace_path);
+		setvbuf(s->trace_file, NULL, _IOLBF, 0); /* whoever reads it meanwhile sees whole lines */
 		s->trace = fault_trace_new(s->env, s->trace_file);
 	}
 	s->set = fault_set_new(s->env, s->seed, s->trace);
