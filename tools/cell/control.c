@@ -279,7 +279,7 @@ const char cell_control_help[] =
 	"stat PATH | ls PATH | read PATH [OFFSET [LENGTH]] | cksum PATH | get PATH FILE | put FILE PATH | "
 	"write PATH OFFSET TEXT | truncate PATH LENGTH | change PATH | mkdir PATH | rm PATH | break PATH|VOLUME|all | "
 	"promises [PATH] | ticket USER LIFE FILE | expire USER | busy VOLUME N | offline VOLUME | online VOLUME | "
-	"move VOLUME ADDRESS | release VOLUME | quota VOLUME KIB | lies PROCEDURE";
+	"move VOLUME ADDRESS | vos-release VOLUME | quota VOLUME KIB | lies PROCEDURE";
 
 /* The last argument reaches to the end of the line. */
 static const struct {
@@ -296,7 +296,7 @@ static const struct {
 	{ "offline", 1, 1, do_offline },    { "online", 1, 1, do_online },
 	{ "promises", 0, 1, do_promises },  { "put", 2, 2, cell_do_put },
 	{ "quota", 2, 2, do_quota },        { "read", 1, 3, cell_do_read },
-	{ "release", 1, 1, do_release },    { "restart", 0, 1, do_restart },
+	{ "vos-release", 1, 1, do_release },{ "restart", 0, 1, do_restart },
 	{ "revoke", 3, 3, cell_do_revoke }, { "rm", 1, 1, cell_do_rm },
 	{ "setacl", 3, 3, cell_do_setacl }, { "stat", 1, 1, cell_do_stat },
 	{ "ticket", 3, 3, do_ticket },      { "truncate", 2, 2, cell_do_truncate },
