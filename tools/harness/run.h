@@ -1,0 +1,10 @@
+/* The subcommands on scenario files. Each takes main's arguments from its own name on and
+ * returns the exit status. */
+#ifndef UMAFS_HARNESS_RUN_H
+#define UMAFS_HARNESS_RUN_H
+
+int harness_run_main(int argc, char **argv);
+int harness_list_main(int argc, char **argv);
+int harness_check_main(int argc, char **argv);
+
+#endif
