@@ -7,7 +7,7 @@ enum { FLOW = 5 };
 static bool input(struct fault_world *w, uint32_t seq, enum fault_dir dir)
 {
 	fault_world_data(w, seq, 100);
-	return fault_link_input(&w->link, w->now, FLOW, dir, &w->client, w->packet, w->len);
+	return fault_link_input(&w->link, w->now, FLOW, dir, &w->client, &w->server, w->packet, w->len);
 }
 
 /* What comes out until `until` as "seq@ms seq@ms", the clock going along. */
@@ -195,7 +195,7 @@ static void test_mtu(void)
 	CU_ASSERT(!input(&w, 1, FAULT_FROM_CLIENT));
 	CU_ASSERT_STRING_EQUAL(output(&w, 1000), "1@0 ");
 	fault_world_data(&w, 1, 101);
-	CU_ASSERT(!fault_link_input(&w.link, w.now, FLOW, FAULT_FROM_CLIENT, &w.client, w.packet, w.len));
+	CU_ASSERT(!fault_link_input(&w.link, w.now, FLOW, FAULT_FROM_CLIENT, &w.client, &w.server, w.packet, w.len));
 	one_out(&w, &o);
 	CU_ASSERT(o->kind == FAULT_OUT_ICMP && o->mtu == 128 && o->len == 101 && o->dir == FAULT_FROM_CLIENT);
 	free(o);

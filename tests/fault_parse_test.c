@@ -59,6 +59,7 @@ static void test_actions(void)
 		const char *text;
 	} t[] = {
 		{ "packet -> pass", FAULT_PASS, 0, 0, false, "" },
+		{ "rpc -> note", FAULT_NOTE, 0, 0, false, "" },
 		{ "packet -> delay 20ms", FAULT_DELAY, 0, 20000, false, "" },
 		{ "packet -> hold gate", FAULT_HOLD, 0, 0, false, "gate" },
 		{ "packet -> drop", FAULT_DROP, 0, 0, false, "" },
@@ -166,10 +167,10 @@ static void test_errors(void)
 		{ "rpc fid 1.2 -> pass",
 		  "column 9: expected a fid such as 536870915.2.3 or 536870915.*.*, not \"1.2\"" },
 		{ "rpc user \"bob -> pass", "column 10: expected a second \" before the end of the line" },
-		{ "packet ->", "column 10: expected an action (pass, delay, hold, drop," },
-		{ "packet -> dorp", "column 11: expected an action (pass, delay, hold, drop," },
+		{ "packet ->", "column 10: expected an action (pass, note, delay, hold, drop," },
+		{ "packet -> dorp", "column 11: expected an action (pass, note, delay, hold, drop," },
 		{ "packet -> drop it", "column 16: expected the end of the line after drop, not \"it\"" },
-		{ "rpc -> drop", "column 8: expected an action (pass, delay, hold, abort," },
+		{ "rpc -> drop", "column 8: expected an action (pass, note, delay, hold, abort," },
 		{ "packet -> delay", "column 16: expected a duration" },
 		{ "packet -> hold", "column 15: expected a name to release it by of at most 63 characters" },
 		{ "packet -> burst 0", "column 17: expected a number from 1 to 1000000, not \"0\"" },

@@ -8,7 +8,7 @@ static unsigned hits(struct fault_world *w, enum fault_dir dir, struct fault_hit
 {
 	struct fault_packet_view v;
 
-	fault_packet_view(&v, dir, &w->client, w->packet, w->len);
+	fault_packet_view(&v, dir, &w->client, &w->server, w->packet, w->len);
 	return fault_set_packet(w->set, &v, out);
 }
 
@@ -90,6 +90,10 @@ static void test_packets(void)
 		{ "packet client 10.0.0.1:7001 -> drop", FAULT_FROM_CLIENT, data3, true },
 		{ "packet client 10.0.0.1:7002 -> drop", FAULT_FROM_CLIENT, data3, false },
 		{ "packet client 10.0.0.2 -> drop", FAULT_FROM_CLIENT, data3, false },
+		{ "packet server 10.0.0.11 -> drop", FAULT_FROM_SERVER, data3, true },
+		{ "packet server 10.0.0.11:7000 -> drop", FAULT_FROM_CLIENT, data3, true },
+		{ "packet server 10.0.0.11:7003 -> drop", FAULT_FROM_CLIENT, data3, false },
+		{ "packet server 10.0.0.12 -> drop", FAULT_FROM_CLIENT, data3, false },
 		{ "packet size 60 from client -> drop", FAULT_FROM_CLIENT, noise, true },
 		{ "packet service 65535 -> drop", FAULT_FROM_CLIENT, noise, false },
 		{ "packet noflag last -> drop", FAULT_FROM_CLIENT, noise, false },
@@ -201,6 +205,8 @@ static void test_rpc(void)
 		{ "rpc volume root.cell -> change", false },
 		{ "rpc client 10.0.0.1 -> change", true },
 		{ "rpc client 10.0.0.9 -> change", false },
+		{ "rpc server 10.0.0.11 -> change", true },
+		{ "rpc server 10.0.0.1 -> change", false },
 		{ "rpc nth 2 -> change", false },
 		{ "packet -> drop", false },
 	};
@@ -210,7 +216,8 @@ static void test_rpc(void)
 				  .volume = 5,
 				  .vnode = 2,
 				  .unique = 3,
-				  .client = rx_addr_ipv4(0x0a000001, 7001) };
+				  .client = rx_addr_ipv4(0x0a000001, 7001),
+				  .server = rx_addr_ipv4(0x0a00000b, 7000) };
 	const struct fault_rpc bare = { .client = rx_addr_ipv4(0x0a000001, 7001) };
 	struct fault_hit h[FAULT_HITS];
 
@@ -243,7 +250,7 @@ static void test_order(void)
 
 	fault_world_start(&w, 1);
 	CU_ASSERT_EQUAL(fault_set_has(w.set, FAULT_PACKET), 0);
-	fault_world_rule(&w, "a: packet -> delay 1ms");
+	fault_world_rule(&w, "a: packet -> note");
 	fault_world_rule(&w, "packet seq 3 -> pass");
 	fault_world_rule(&w, "b: packet -> drop");
 	data3(&w);
@@ -260,7 +267,7 @@ static void test_order(void)
 	f = open_memstream(&text, &len);
 	fault_set_list(w.set, f);
 	fclose(f);
-	CU_ASSERT_STRING_EQUAL(text, "a matched 2 fired 2: packet -> delay 1ms\nb matched 1 fired 1: packet -> drop\n");
+	CU_ASSERT_STRING_EQUAL(text, "a matched 2 fired 2: packet -> note\nb matched 1 fired 1: packet -> drop\n");
 	free(text);
 	fault_world_stop(&w);
 }
@@ -315,7 +322,7 @@ static void test_trace(void)
 	CU_ASSERT_EQUAL(fault_set_add(set, "b: rpc -> abort VBUSY", 1, NULL, &err), 0);
 	fault_world_ack(&w, RX_ACK_PING);
 	w.now += 5;
-	fault_packet_view(&v, FAULT_FROM_SERVER, &w.client, w.packet, w.len);
+	fault_packet_view(&v, FAULT_FROM_SERVER, &w.client, &w.server, w.packet, w.len);
 	fault_trace_packet(trace, &v, h, fault_set_packet(set, &v, h));
 	fault_set_rpc(set, &call, h);
 	fault_set_free(set);

@@ -14,7 +14,7 @@ struct fault_world {
 	uint64_t now;
 	struct fault_set *set;
 	struct fault_link link;
-	struct rx_addr client;
+	struct rx_addr client, server;
 	uint8_t packet[2048];
 	size_t len;
 };
@@ -32,6 +32,7 @@ static inline void fault_world_start(struct fault_world *w, uint64_t seed)
 	w->env.ops = &w->ops;
 	w->now = 1000000;
 	w->client = rx_addr_ipv4(0x0a000001, 7001);
+	w->server = rx_addr_ipv4(0x0a00000b, 7000);
 	w->set = fault_set_new(&w->env, seed, NULL);
 	fault_link_init(&w->link, w->set);
 }

@@ -206,7 +206,7 @@ static bool send_one(struct world_net *n, const struct rx_addr *from, const stru
 	if (!f)
 		return launch(n, from, to, d->data, d->len);
 	if (fault_link_idle(&n->rules) ||
-	    fault_link_input(&n->rules, rx_now_us(n->env), f->number, dir, &f->client, d->data, d->len))
+	    fault_link_input(&n->rules, rx_now_us(n->env), f->number, dir, &f->client, &f->server, d->data, d->len))
 		return dir == FAULT_FROM_CLIENT ? launch(n, &f->seen, to, d->data, d->len)
 						: launch(n, from, &f->client, d->data, d->len);
 	look_again(n);

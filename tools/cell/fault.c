@@ -20,7 +20,8 @@ static unsigned match(struct cell_request *rq, const struct cell_rpc *rpc, struc
 				  .volume = rpc->volume,
 				  .vnode = rpc->fid.vnode,
 				  .unique = rpc->fid.unique,
-				  .client = rpc->client };
+				  .client = rpc->client,
+				  .server = rpc->server };
 	char name[CELL_NAME_MAX] = "";
 	struct cell_volume *volume;
 
@@ -185,6 +186,7 @@ static int32_t act(struct cell_request *rq, const struct fault_hit *hit, const s
 		fault->lose = true;
 		return 0;
 	case FAULT_PASS:
+	case FAULT_NOTE:
 		return 0;
 	default:
 		shape(fault, hit);

@@ -168,19 +168,26 @@ static void schedule(struct fault_link *link, struct fate *f, uint64_t now)
 	}
 }
 
+static bool only_watched(const struct fault_hit *hits, unsigned n)
+{
+	while (n && (hits[n - 1].action.op == FAULT_PASS || hits[n - 1].action.op == FAULT_NOTE))
+		n--;
+	return !n;
+}
+
 bool fault_link_input(struct fault_link *link, uint64_t now, uint32_t flow, enum fault_dir dir,
-		      const struct rx_addr *client, const uint8_t *data, size_t len)
+		      const struct rx_addr *client, const struct rx_addr *server, const uint8_t *data, size_t len)
 {
 	struct fault_hit hits[FAULT_HITS];
 	struct fault_packet_view view;
 	struct fate f = { 0 };
 	unsigned n;
 
-	fault_packet_view(&view, dir, client, data, len);
+	fault_packet_view(&view, dir, client, server, data, len);
 	n = fault_set_packet(link->set, &view, hits);
 	fault_trace_packet(link->trace, &view, hits, n);
 	/* What goes straight on must not overtake what is due, nor what counts it. */
-	if ((!n || hits[0].action.op == FAULT_PASS) && !link->waiting && fault_queue_first_at(&link->queue) > now) {
+	if (only_watched(hits, n) && !link->waiting && fault_queue_first_at(&link->queue) > now) {
 		link->forwarded++;
 		return true;
 	}

@@ -29,7 +29,7 @@ static inline bool fault_link_idle(const struct fault_link *link)
 
 /* True: send it on now, as it is. False: the link has taken what it needs of it. */
 bool fault_link_input(struct fault_link *link, uint64_t now, uint32_t flow, enum fault_dir dir,
-		      const struct rx_addr *client, const uint8_t *data, size_t len);
+		      const struct rx_addr *client, const struct rx_addr *server, const uint8_t *data, size_t len);
 /* When fault_link_output has something next; UINT64_MAX: never. */
 uint64_t fault_link_deadline(const struct fault_link *link);
 /* The next thing that is due, or NULL. The caller does it, and frees it with free(). */

@@ -33,11 +33,17 @@ static bool is_client(const struct fault_when *w, const struct rx_addr *a)
 	       (rx_addr_ip(a) == w->client_ip && (!w->client_port || w->client_port == a->port));
 }
 
+static bool is_server(const struct fault_when *w, const struct rx_addr *a)
+{
+	return !given(w, FAULT_IF_SERVER) ||
+	       (a && rx_addr_ip(a) == w->server_ip && (!w->server_port || w->server_port == a->port));
+}
+
 static bool packet_fits(const struct fault_when *w, const struct fault_packet_view *p)
 {
-	const uint32_t plain = 1u << FAULT_IF_FROM | 1u << FAULT_IF_SIZE | 1u << FAULT_IF_CLIENT | 1u << FAULT_IF_NTH |
-			       1u << FAULT_IF_EVERY | 1u << FAULT_IF_PROB | 1u << FAULT_IF_TIMES |
-			       1u << FAULT_IF_AFTER | 1u << FAULT_IF_BEFORE;
+	const uint32_t plain = 1u << FAULT_IF_FROM | 1u << FAULT_IF_SIZE | 1u << FAULT_IF_CLIENT |
+			       1u << FAULT_IF_SERVER | 1u << FAULT_IF_NTH | 1u << FAULT_IF_EVERY | 1u << FAULT_IF_PROB |
+			       1u << FAULT_IF_TIMES | 1u << FAULT_IF_AFTER | 1u << FAULT_IF_BEFORE;
 
 	if (given(w, FAULT_IF_FROM) && w->from != p->dir)
 		return false;
@@ -100,9 +106,9 @@ bool fault_match(struct fault_rule *r, const struct fault_packet_view *p, const 
 {
 	const struct fault_when *w = &r->when;
 
-	if (!is_client(w, p ? p->client : &c->client))
+	if (!is_client(w, p ? p->client : &c->client) || !is_server(w, p ? p->server : &c->server))
 		return false;
-	/* Once begun, a partition cuts everything of its clients, whatever began it. */
+	/* Once begun, a partition cuts everything of its clients and servers, whatever began it. */
 	if (age_us < r->cut_off_until)
 		return true;
 	if (!(p ? packet_fits(w, p) : rpc_fits(w, c)))

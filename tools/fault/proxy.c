@@ -343,7 +343,7 @@ static void forward(struct fault_proxy *p, struct client *c, enum fault_dir dir,
 		len = left < run->each ? left : run->each;
 		*(dir == FAULT_FROM_CLIENT ? &p->stats.from_client : &p->stats.from_server) += 1;
 		p->stats.bytes += len;
-		if (fault_link_idle(&p->link) || fault_link_input(&p->link, now, c->flow, dir, &c->addr, data, len))
+		if (fault_link_idle(&p->link) || fault_link_input(&p->link, now, c->flow, dir, &c->addr, &c->pair->listen, data, len))
 			send_to(p, c, dir, data, len);
 		data += len;
 		left -= len;

@@ -15,6 +15,7 @@ enum fault_dir { FAULT_FROM_CLIENT, FAULT_FROM_SERVER, FAULT_DIRS };
 
 enum fault_op {
 	FAULT_PASS, /* no rule after this one is asked */
+	FAULT_NOTE, /* nothing: it counts, and stands in the trace */
 	FAULT_DELAY,
 	FAULT_HOLD,
 	/* packets */
@@ -88,6 +89,7 @@ enum fault_condition {
 	FAULT_IF_FID,
 	FAULT_IF_VOLUME,
 	FAULT_IF_CLIENT,
+	FAULT_IF_SERVER,
 	FAULT_IF_NTH,
 	FAULT_IF_EVERY,
 	FAULT_IF_PROB,
@@ -101,6 +103,8 @@ struct fault_when {
 	uint32_t given;
 	uint32_t client_ip; /* host order */
 	uint16_t client_port;
+	uint32_t server_ip;
+	uint16_t server_port;
 	struct fault_range nth;
 	uint32_t every, times;
 	uint32_t prob;                /* in millionths */

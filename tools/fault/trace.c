@@ -118,7 +118,7 @@ void fault_trace_sent(struct fault_trace *t, enum fault_dir dir, const struct rx
 
 	if (!t)
 		return;
-	fault_packet_view(&p, dir, client, data, len);
+	fault_packet_view(&p, dir, client, NULL, data, len);
 	o = packet(t, "sent", &p);
 	json_object_set_new(o, "what", json_string(what));
 	write_line(t, o);

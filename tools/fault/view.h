@@ -9,16 +9,16 @@
 
 struct fault_packet_view {
 	enum fault_dir dir;
-	const struct rx_addr *client;
+	const struct rx_addr *client, *server;
 	size_t len;
-	bool rx;            /* false: no RX packet; only from, size and client can match */
+	bool rx;            /* false: no RX packet; only from, size, client and server can match */
 	struct rx_header h; /* of the first packet of a jumbogram */
 	unsigned reason;    /* of an ACK, else 0 */
 };
 
-/* Never fails: what is no RX packet has rx == false. */
+/* `server` may be NULL: not known. Never fails: what is no RX packet has rx == false. */
 void fault_packet_view(struct fault_packet_view *v, enum fault_dir dir, const struct rx_addr *client,
-		       const uint8_t *data, size_t len);
+		       const struct rx_addr *server, const uint8_t *data, size_t len);
 
 /* A call as its server sees it before it is carried out. Unknown: NULL, 0. */
 struct fault_rpc {
@@ -26,7 +26,7 @@ struct fault_rpc {
 	const char *user;        /* "anonymous" without a ticket */
 	const char *volume_name; /* as a second name of fid_volume */
 	uint32_t volume, vnode, unique;
-	struct rx_addr client;
+	struct rx_addr client, server;
 };
 
 #endif

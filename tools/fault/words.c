@@ -159,6 +159,11 @@ static int read_client(struct fault_lexer *lx, struct fault_when *w)
 	return fault_lexer_address(lx, &w->client_ip, &w->client_port);
 }
 
+static int read_server(struct fault_lexer *lx, struct fault_when *w)
+{
+	return fault_lexer_address(lx, &w->server_ip, &w->server_port);
+}
+
 static int read_name(struct fault_lexer *lx, struct fault_when *w)
 {
 	if (fault_lexer_text(lx, "a procedure's name", w->name))
@@ -223,6 +228,7 @@ static const struct fault_condition_word conditions[] = {
 	{ "fid", FAULT_ON_RPC, FAULT_IF_FID, read_fid },
 	{ "volume", FAULT_ON_RPC, FAULT_IF_VOLUME, read_volume },
 	{ "client", FAULT_ON_BOTH, FAULT_IF_CLIENT, read_client },
+	{ "server", FAULT_ON_BOTH, FAULT_IF_SERVER, read_server },
 	{ "nth", FAULT_ON_BOTH, FAULT_IF_NTH, read_nth },
 	{ "every", FAULT_ON_BOTH, FAULT_IF_EVERY, read_every },
 	{ "prob", FAULT_ON_BOTH, FAULT_IF_PROB, read_prob },
@@ -431,6 +437,7 @@ static int act_clock(struct fault_lexer *lx, struct fault_action *a)
 
 static const struct fault_action_word actions[] = {
 	{ "pass", FAULT_ON_BOTH, FAULT_PASS, NULL },
+	{ "note", FAULT_ON_BOTH, FAULT_NOTE, NULL },
 	{ "delay", FAULT_ON_BOTH, FAULT_DELAY, act_time },
 	{ "hold", FAULT_ON_BOTH, FAULT_HOLD, act_gate },
 	{ "drop", FAULT_ON_PACKET, FAULT_DROP, NULL },
