@@ -22,6 +22,17 @@ static void on_rpc(void *arg, const char *name, const struct rx_addr *server, ui
 	cm_trace(arg, &ev);
 }
 
+static void on_call(void *arg, const char *name, const struct rx_addr *server, uint64_t start_us)
+{
+	char addr[64];
+	struct cm_trace_event ev = {
+		.what = "call", .name = name, .server = addr, .detail = "", .start_us = start_us, .end_us = start_us
+	};
+
+	rx_addr_text(server, addr);
+	cm_trace(arg, &ev);
+}
+
 void cm_trace(struct cm *cm, const struct cm_trace_event *ev)
 {
 	if (cm->config.trace)
@@ -64,6 +75,8 @@ static void init_tables(struct cm *cm, const struct cm_config *config)
 	rx_cond_init(&cm->sleep, cm->env);
 	cm->lru.lru_next = cm->lru.lru_prev = &cm->lru;
 	cm->rpc_trace = (struct rx_rpc_trace){ .rpc = on_rpc, .arg = cm, .env = cm->env };
+	if (config->trace)
+		cm->rpc_trace.begun = on_call;
 	make_uuid(cm);
 }
 

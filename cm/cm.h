@@ -28,7 +28,7 @@ struct cm_record;
 /* One fact of the trace; strings live only during the call. Called on any thread with
  * leaf locks held: write it down and return. */
 struct cm_trace_event {
-	const char *what;   /* "rpc", "callback", "record", "fault", "page" */
+	const char *what;   /* "call" (an rpc begins), "rpc" (it has ended), "callback", "record", "fault", "page" */
 	const char *name;   /* RPC's or state's name */
 	const char *server; /* "10.0.0.1:7000" or "" */
 	const char *detail; /* free text, e.g. the fid and range; "" if none */

@@ -77,6 +77,8 @@ static int begin(struct attempt *a, const void *in)
 	a->code = RXGEN_CC_MARSHAL; /* never sent: there is no call yet */
 	if (a->c->trace)
 		a->start_us = rx_now_us(a->c->trace->env);
+	if (a->c->trace && a->c->trace->begun)
+		a->c->trace->begun(a->c->trace->arg, a->rpc->name, rx_conn_peer(a->c->conn), a->start_us);
 	if (a->out && a->rpc->out->size)
 		memset(a->out, 0, a->rpc->out->size);
 	if (size > sizeof(space))

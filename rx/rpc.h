@@ -26,8 +26,9 @@ struct rx_rpc {
 	const struct xdr_type *in, *out;
 };
 
-/* Told of every call of a client when it has ended. */
+/* Told of every call of a client when it has ended, and if `begun` is not NULL when it begins. */
 struct rx_rpc_trace {
+	void (*begun)(void *arg, const char *name, const struct rx_addr *server, uint64_t start_us);
 	void (*rpc)(void *arg, const char *name, const struct rx_addr *server, uint64_t start_us, uint64_t end_us,
 		    const struct rx_error *err); /* err->code 0: success */
 	void *arg;

@@ -165,7 +165,7 @@ static void on_trace(void *arg, const struct cm_trace_event *ev)
 	struct cli *cli = arg;
 	double ms = (double)(ev->end_us - ev->start_us) / 1000;
 
-	if (!cli->trace)
+	if (!cli->trace || !strcmp(ev->what, "call"))
 		return;
 	fprintf(stderr, "trace: %s %s%s%s %.3f ms %s%s%s\n", ev->what, ev->name, *ev->server ? " " : "", ev->server, ms,
 		ev->error ? ev->error->text : "ok", *ev->detail ? " " : "", ev->detail);

@@ -56,7 +56,7 @@ held: rpc name StoreData* -> hold gate
 alice: put home/a "y"'
 check "a hang is ended, and told with its step and the rule behind it" \
 	says 1 'hang.scenario:5: alice: put' 'has not ended after 200 ms' 'alice is still in line 5' \
-	'rule held matched 1 fired 1: .*hold gate' -- run hang.scenario
+	'rule held matched 1 fired 1: .*hold gate' 'here waits for: [0-9]* StoreData64' -- run hang.scenario
 scenario program <<<'timeout 200ms
 alice: run sleep 1000'
 check "so is a program" says 1 'program.scenario:3: alice: run sleep' 'has not ended' -- run program.scenario

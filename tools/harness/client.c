@@ -56,27 +56,40 @@ static uint64_t now_us(void)
 
 /* ---- what the library tells ---- */
 
-static void on_trace(void *arg, const struct cm_trace_event *ev)
+/* Lock held. */
+static void count(struct client *c, const char *name)
 {
-	struct client *c = arg;
-	struct client_count *n;
+	struct client_count *n = c->counts;
 
-	if (strcmp(ev->what, "rpc"))
-		return;
-	pthread_mutex_lock(&c->lock);
-	for (n = c->counts; n && strcmp(n->name, ev->name);)
+	while (n && strcmp(n->name, name))
 		n = n->next;
 	if (!n) {
 		n = calloc(1, sizeof *n);
 		if (!n)
 			abort();
-		snprintf(n->name, sizeof n->name, "%s", ev->name);
+		snprintf(n->name, sizeof n->name, "%s", name);
 		n->next = c->counts;
 		c->counts = n;
 	}
 	n->n++;
-	fprintf(c->trace, "%llu %s %s %llu us: %s\n", (unsigned long long)ev->start_us, ev->name, ev->server,
-		(unsigned long long)(ev->end_us - ev->start_us), ev->error ? ev->error->text : "ok");
+}
+
+static void on_trace(void *arg, const struct cm_trace_event *ev)
+{
+	bool begins = !strcmp(ev->what, "call");
+	struct client *c = arg;
+
+	if (!begins && strcmp(ev->what, "rpc"))
+		return;
+	pthread_mutex_lock(&c->lock);
+	fprintf(c->trace, "%llu %s %s ", (unsigned long long)ev->start_us, ev->name, ev->server);
+	if (begins) {
+		fputs("begins\n", c->trace);
+	} else {
+		fprintf(c->trace, "%llu us: %s\n", (unsigned long long)(ev->end_us - ev->start_us),
+			ev->error ? ev->error->text : "ok");
+		count(c, ev->name);
+	}
 	fflush(c->trace);
 	pthread_mutex_unlock(&c->lock);
 }

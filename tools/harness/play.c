@@ -66,24 +66,40 @@ static void tell_rules(struct play *p, enum fault_side side)
 	free(text);
 }
 
-/* The last lines of what the client has written down. */
+/* Whether the call that begins in this line, "START NAME SERVER begins", has an end below. */
+static bool has_ended(const char *line, const char *rest)
+{
+	size_t id = strcspn(line, " ");
+
+	id += 1 + strcspn(line + id + 1, " ");
+	for (; rest && *rest; rest += strcspn(rest, "\n"), rest += *rest == '\n') {
+		if (!strncmp(line, rest, id))
+			return true;
+	}
+	return false;
+}
+
+/* What it is waiting for, and its last calls; start times are those of traces. */
 static void tell_calls(struct play *p, const struct cast_client *c)
 {
+	const char *last[LAST_CALLS] = { NULL };
 	char path[HARNESS_DIR + 64];
-	unsigned lines = 0;
-	uint8_t *text, *at;
+	unsigned n = 0;
+	uint8_t *text;
 	size_t len;
 
 	snprintf(path, sizeof path, "%s/%s.calls", p->rig.dir, c->name);
 	text = harness_file_bytes(path, &len);
-	for (at = text + len; at > text; at--) {
-		if (at[-1] == '\n' && lines++ == LAST_CALLS)
-			break;
+	for (char *rest = (char *)text, *line; (line = strsep(&rest, "\n"));) {
+		if (!strstr(line, " begins")) {
+			if (*line)
+				last[n++ % LAST_CALLS] = line;
+		} else if (!has_ended(line, rest)) {
+			fprintf(p->why, "  %s waits for: %s\n", c->name, line);
+		}
 	}
-	for (char *rest = (char *)at, *line; (line = strsep(&rest, "\n"));) {
-		if (*line)
-			fprintf(p->why, "  last calls of %s: %s\n", c->name, line);
-	}
+	for (unsigned i = n > LAST_CALLS ? n - LAST_CALLS : 0; i < n; i++)
+		fprintf(p->why, "  last calls of %s: %s\n", c->name, last[i % LAST_CALLS]);
 	free(text);
 }
 

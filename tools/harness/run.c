@@ -192,26 +192,7 @@ static int find_programs(struct harness_options *o)
 	return 0;
 }
 
-/* ---- files ---- */
-
-static struct harness_script *read_files(char **paths)
-{
-	struct harness_script *first = NULL, **end = &first;
-	struct rx_error err;
-	bool bad = false;
-
-	for (; *paths; paths++) {
-		*end = harness_script_read(*paths, &err);
-		if (*end)
-			end = &(*end)->next;
-		else
-			bad = fprintf(stderr, "umafs-fault: %s\n", err.text) > 0;
-	}
-	if (!bad)
-		return first;
-	harness_script_free(first);
-	return NULL;
-}
+/* ---- which ---- */
 
 static bool wanted(const struct run *r, const struct harness_scenario *sc)
 {
@@ -348,10 +329,10 @@ static void print_job(struct run *r, const struct job *job)
 	printf("%sok %u - %s", job->verdict == HARNESS_BROKEN ? "not " : "", r->printed, sc->name);
 	if (r->repeat > 1)
 		printf(" (seed %llu)", (unsigned long long)job->seed);
-	if (sc->todo)
-		printf(" # TODO %s", sc->todo);
-	else if (job->verdict == HARNESS_SKIPPED)
+	if (job->verdict == HARNESS_SKIPPED)
 		printf(" # SKIP %s", job->text);
+	else if (sc->todo)
+		printf(" # TODO %s", sc->todo);
 	putchar('\n');
 	if (job->verdict == HARNESS_BROKEN)
 		print_lines(job->text);
@@ -466,7 +447,7 @@ int harness_run_main(int argc, char **argv)
 		return rc > 0 ? EXIT_SUCCESS : EXIT_USAGE;
 	if (real_cell(&r) || find_programs(&r.options))
 		return EXIT_USAGE;
-	r.scripts = read_files(argv + optind);
+	r.scripts = harness_read_files(argv + optind);
 	if (!r.scripts)
 		return EXIT_USAGE;
 	make_jobs(&r);
@@ -479,83 +460,4 @@ int harness_run_main(int argc, char **argv)
 	free(r.jobs);
 	harness_script_free(r.scripts);
 	return rc;
-}
-
-int harness_check_main(int argc, char **argv)
-{
-	struct harness_script *s;
-
-	if (argc < 2) {
-		fprintf(stderr, "usage: umafs-fault check FILE...\n");
-		return EXIT_USAGE;
-	}
-	s = read_files(argv + 1);
-	harness_script_free(s);
-	return s ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-/* ---- what is covered ---- */
-
-/* The catalogue of a name such as "CM-17 ..." is what stands before the hyphen. */
-static size_t catalogue(const char *name)
-{
-	size_t n = strcspn(name, "-");
-
-	return name[n] && strspn(name + n + 1, "0123456789") ? n : 0;
-}
-
-static void print_sums(const struct harness_script *scripts)
-{
-	struct {
-		const char *name;
-		size_t len;
-		unsigned n, todo;
-	} sums[64];
-	unsigned count = 0, all = 0, todo = 0;
-
-	for (const struct harness_script *s = scripts; s; s = s->next) {
-		for (const struct harness_scenario *sc = s->first; sc; sc = sc->next) {
-			size_t len = catalogue(sc->name);
-			unsigned i = 0;
-
-			while (i < count && (sums[i].len != len || strncmp(sums[i].name, sc->name, len)))
-				i++;
-			if (i == 64)
-				continue;
-			if (i == count) {
-				sums[count].name = sc->name;
-				sums[count].len = len;
-				sums[count].n = sums[count].todo = 0;
-				count++;
-			}
-			sums[i].n++;
-			sums[i].todo += sc->todo != NULL;
-			all++;
-			todo += sc->todo != NULL;
-		}
-	}
-	for (unsigned i = 0; i < count; i++)
-		printf("%.*s: %u scenarios, %u to do\n", sums[i].len ? (int)sums[i].len : 5,
-		       sums[i].len ? sums[i].name : "other", sums[i].n, sums[i].todo);
-	printf("all: %u scenarios, %u to do\n", all, todo);
-}
-
-int harness_list_main(int argc, char **argv)
-{
-	struct harness_script *scripts;
-
-	if (argc < 2) {
-		fprintf(stderr, "usage: umafs-fault list FILE...\n");
-		return EXIT_USAGE;
-	}
-	scripts = read_files(argv + 1);
-	for (const struct harness_script *s = scripts; s; s = s->next) {
-		for (const struct harness_scenario *sc = s->first; sc; sc = sc->next)
-			printf("%s:%u: %s%s%s%s\n", sc->file, sc->line, sc->name, sc->todo ? "  (to do, " : "",
-			       sc->todo ? sc->todo : "", sc->todo ? ")" : "");
-	}
-	if (scripts)
-		print_sums(scripts);
-	harness_script_free(scripts);
-	return scripts ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -78,7 +78,7 @@ struct harness_scenario {
 	struct harness_client_options clients[HARNESS_CLIENTS];
 	unsigned nclients;
 	bool packets; /* an injector is needed */
-	bool control; /* of the embedded cell: rpc rules or commands */
+	bool control; /* of the embedded cell: rpc rules, commands, its process */
 	struct harness_statement *first;
 };
 

@@ -471,7 +471,7 @@ int harness_statement_parse(struct fault_lexer *lx, struct harness_scenario *sc)
 		harness_statement_free(s);
 		return -1;
 	}
-	sc->control |= s->kind == HARNESS_ACT && s->actor.kind == HARNESS_CELL && s->act == HARNESS_ACT_CONTROL;
+	sc->control |= s->kind == HARNESS_ACT && s->actor.kind == HARNESS_CELL;
 	sc->packets |= s->kind == HARNESS_ACT && s->actor.kind == HARNESS_WIRE;
 	*end = s;
 	return 0;
