@@ -33,7 +33,7 @@ cp "$dir/cell/ThisCell" "$dir/cell/CellServDB" "$dir/cell/conf"
 # What needs a KDC, or one server of several to be silent.
 skipped='tokens: from a keytab|an expired ticket|an expired default ticket is not anonymous|a dead server is named'
 export UMAFS_RIG=$here/embedded_rig
-for script in embedded_life embedded_tools cli.sh seed.sh library.sh; do
+for script in embedded_life embedded_faults embedded_tools cli.sh seed.sh library.sh; do
 	"$here/$script" "$dir/cell" "$build" >"$dir/$script.tap" 2>&1
 	grep -q '^1\.\.' "$dir/$script.tap" || echo "not ok 0 - $script came to its end" >>"$dir/$script.tap"
 done
