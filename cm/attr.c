@@ -19,6 +19,10 @@ int cm_setattr(struct cm_vnode *v, struct cm_token *t, const struct cm_setattr *
 	cm_store_status(attr, &in.status);
 	if (in.status.mask == 0)
 		return 0;
+	/* Dirty data go first: their store would set the time anew, or be refused by the new mode. */
+	if ((attr->set_mtime || attr->set_mode) && cm_records_dirty(&v->records) > 0 &&
+	    cm_flush(v, t, 0, UINT64_MAX, false, err))
+		return -1;
 	cm_mutate_begin(v);
 	cm_op_begin(&op, v, t, "StoreStatus", 0);
 	while (cm_op_next(&op)) {
@@ -27,6 +31,7 @@ int cm_setattr(struct cm_vnode *v, struct cm_token *t, const struct cm_setattr *
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		cm_op_doubt(&op, v);
 		rc = cm_advise(v, t, attr->set_owner || attr->set_group ? 0 : CM_RIGHT_WRITE, err);
 	} else {
 		r.server = op.server;
@@ -119,6 +124,7 @@ int cm_acl_store(struct cm_vnode *v, struct cm_token *t, const char *text, struc
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		cm_op_doubt(&op, v);
 		rc = cm_advise(v, t, CM_RIGHT_ADMINISTER, err);
 	} else {
 		r.server = op.server;

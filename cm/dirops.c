@@ -153,6 +153,7 @@ static int make(struct cm_vnode *dir, struct cm_token *t, const char *name, bool
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		cm_op_doubt(&op, dir);
 		cm_advise(dir, t, CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
 	} else {
@@ -205,6 +206,7 @@ int cm_symlink(struct cm_vnode *dir, struct cm_token *t, const char *name, const
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		cm_op_doubt(&op, dir);
 		cm_advise(dir, t, mount_point ? CM_RIGHT_ADMINISTER : CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
 	} else {
@@ -249,6 +251,8 @@ int cm_link(struct cm_vnode *dir, struct cm_token *t, const char *name, struct c
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		cm_op_doubt(&op, dir);
+		cm_op_doubt(&op, file);
 		if (err && err->code != 102)
 			cm_advise(dir, t, CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
@@ -280,6 +284,12 @@ static void tell_victim(struct cm_vnode *victim)
 {
 	if (victim)
 		cm_vnode_break(victim);
+	cm_vnode_put(victim);
+}
+
+static void doubt_victim(const struct cm_op *op, struct cm_vnode *victim)
+{
+	cm_op_doubt(op, victim);
 	cm_vnode_put(victim);
 }
 
@@ -331,6 +341,8 @@ static int take_away(struct cm_vnode *dir, struct cm_token *t, const char *name,
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		cm_op_doubt(&op, dir);
+		doubt_victim(&op, victim_of(dir, before, name));
 		cm_advise(dir, t, CM_RIGHT_DELETE, err);
 		if (is_dir)
 			not_empty(err);
@@ -379,6 +391,12 @@ static int rename_locked(struct cm_vnode *from, const char *from_name, struct cm
 		cm_op_result(&op, afs_Rename(&op.rpc, &in, &reply, &op.error));
 	}
 	rc = cm_op_end(&op, err);
+	if (rc) {
+		cm_op_doubt(&op, from);
+		cm_op_doubt(&op, to);
+		cm_op_doubt(&op, moved);
+		doubt_victim(&op, victim_of(to, before_to, to_name));
+	}
 	if (rc == 0) {
 		tell_victim(victim_of(to, before_to, to_name));
 		rc = apply_dir(from, t, &q, &op, &reply.old_dir_status, &reply.sync, err);

@@ -343,6 +343,7 @@ struct cm_op {
 	bool busy, missing;    /* what some site of this round said */
 	struct rx_error worst; /* what to say in the end */
 	bool named;            /* it names the call and the server already */
+	bool in_doubt;         /* some call that failed may have been carried out */
 	struct cm_server *sites[CM_SITES];
 	unsigned nsites, site;
 	uint32_t tried_sites, tried_addrs; /* bits; the latter of the present site */
@@ -359,6 +360,8 @@ bool cm_op_next(struct cm_op *op);
 /* Tells the loop how it went; returns rc. */
 int cm_op_result(struct cm_op *op, int rc);
 int cm_op_end(struct cm_op *op, struct rx_error *err);
+/* After a change that failed: what is known of v (or NULL) is asked for again, unless surely nothing was changed. */
+void cm_op_doubt(const struct cm_op *op, struct cm_vnode *v);
 /* Puts numbers, names and advice into EDQUOT, ENOSPC and EACCES of what t did to v, and
  * acts on what they tell: rights are asked anew, a vnode that is gone is marked so.
  * Returns -1. right: what the server missed, 0 = unclear. (cm/advice.c) */

@@ -172,6 +172,20 @@ static int open_ccache(struct session *s, const char *spec, struct rx_error *err
 	return 0;
 }
 
+/* The library does not see tickets that have ended; their owner shall hear that they have, not that there are none. */
+static bool expired_service(struct session *s, krb5_creds *want, krb5_creds **out)
+{
+	krb5_creds found;
+	bool ok;
+
+	memset(&found, 0, sizeof(found));
+	if (krb5_cc_retrieve_cred(s->ctx, s->cc, 0, want, &found))
+		return false;
+	ok = krb5_copy_creds(s->ctx, &found, out) == 0;
+	krb5_free_cred_contents(s->ctx, &found);
+	return ok;
+}
+
 static krb5_error_code try_service(struct session *s, const char *cell, const char *realm, krb5_creds **out)
 {
 	krb5_creds in;
@@ -188,6 +202,8 @@ static krb5_error_code try_service(struct session *s, const char *cell, const ch
 	code = krb5_copy_principal(s->ctx, s->client, &in.client);
 	if (!code)
 		code = krb5_get_credentials(s->ctx, 0, s->cc, &in, out);
+	if (code == KRB5_CC_NOTFOUND && expired_service(s, &in, out))
+		code = 0;
 	krb5_free_cred_contents(s->ctx, &in);
 	return code;
 }

@@ -306,6 +306,14 @@ static void reconnect(struct cm_op *op)
 		next_site(op);
 }
 
+/* Whether a call that failed may have been carried out all the same: the file server has not said no. */
+static bool may_have_run(const struct rx_error *e)
+{
+	if (e->origin == RX_ORIGIN_AFS)
+		return e->code == 105; /* VNOSERVICE */
+	return e->origin != RX_ORIGIN_RXKAD;
+}
+
 int cm_op_result(struct cm_op *op, int rc)
 {
 	enum action action;
@@ -318,6 +326,7 @@ int cm_op_result(struct cm_op *op, int rc)
 		op->failed = false;
 		return 0;
 	}
+	op->in_doubt = op->in_doubt || may_have_run(&op->error);
 	action = classify(op, &op->error);
 	retire = action == RECONNECT;
 	cm_conn_put(op->conn, retire);
@@ -350,6 +359,12 @@ int cm_op_result(struct cm_op *op, int rc)
 		break;
 	}
 	return rc;
+}
+
+void cm_op_doubt(const struct cm_op *op, struct cm_vnode *v)
+{
+	if (v && op->failed && op->in_doubt)
+		cm_vnode_break(v);
 }
 
 int cm_op_end(struct cm_op *op, struct rx_error *err)

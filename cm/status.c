@@ -160,6 +160,8 @@ static bool is_sane(const struct cm_vnode *v, const struct afs_fetch_status *st)
 {
 	if (st->interface_version != 1 || st->file_type < AFS_TYPE_FILE || st->file_type > AFS_TYPE_SYMLINK)
 		return false;
+	if (afs_status_length(st) > INT64_MAX) /* no offset leads there */
+		return false;
 	return (st->file_type == AFS_TYPE_DIR) == (v->fid.vnode % 2 == 1);
 }
 
