@@ -236,7 +236,7 @@ struct cm_vnode {
 	uint64_t applied_us;          /* [v] when the newest applied reply was asked for */
 	uint64_t arrived_us;          /* [v] when it came */
 	uint64_t proven_from;         /* [v] data version since which every change was ours */
-	uint64_t floor, floor_us;     /* [v] local end of file beyond the server's; since when */
+	uint64_t floor;               /* [v] local end of file beyond the server's; 0: none */
 	_Atomic uint64_t gen_now;     /* promise.cb_gen, for those who hold another vnode's lock */
 	_Atomic uint64_t version_now; /* attr.data_version, likewise */
 	_Atomic uint64_t ends_us;     /* promise.until_us if held, else UINT64_MAX */

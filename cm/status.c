@@ -7,7 +7,7 @@
 
 #include "cm/internal.h"
 
-enum { EXTEND_GRACE_US = 1000000, LONE_RIGHTS_US = 60 * 1000000, PREFETCH_MAX = AFS_CB_MAX };
+enum { LONE_RIGHTS_US = 60 * 1000000, PREFETCH_MAX = AFS_CB_MAX };
 
 void cm_vnode_note(struct cm_vnode *v, struct cm_server *s, struct cm_noted *q)
 {
@@ -33,14 +33,6 @@ static enum cm_type type_of(const struct afs_fetch_status *st)
 /* The local size: the server's, or our own unstored extension's end. With [v] held. */
 static void settle_size(struct cm_vnode *v)
 {
-	uint64_t reach;
-
-	/* Between the extension and its first record lies only a moment. What no record
-	 * reaches any more was refused. */
-	if (v->floor && rx_now_us(v->cm->env) - v->floor_us > EXTEND_GRACE_US) {
-		reach = cm_records_reach(&v->records);
-		v->floor = reach < v->floor ? reach : v->floor;
-	}
 	if (v->floor <= v->attr.server_size)
 		v->floor = 0;
 	v->attr.size = v->floor ? v->floor : v->attr.server_size;
@@ -62,10 +54,19 @@ void cm_extend(struct cm_vnode *v, uint64_t size)
 {
 	rx_mutex_lock(&v->lock);
 	settle_size(v);
-	if (size > v->attr.size) {
+	if (size > v->attr.size)
 		v->floor = v->attr.size = size;
-		v->floor_us = rx_now_us(v->cm->env);
-	}
+	rx_mutex_unlock(&v->lock);
+}
+
+void cm_settle_size(struct cm_vnode *v, uint64_t seq)
+{
+	uint64_t reach;
+
+	rx_mutex_lock(&v->lock);
+	reach = cm_records_reach(&v->records, seq);
+	v->floor = reach < v->floor ? reach : v->floor;
+	settle_size(v);
 	rx_mutex_unlock(&v->lock);
 }
 
