@@ -228,6 +228,7 @@ struct cm_vnode {
 	struct rx_mutex lock;
 	struct rx_cond cond;          /* [v] mutating went */
 	bool mutating;                /* [v] */
+	bool counted;                 /* [v] a status has shown a version taken for that change's */
 	bool known;                   /* [v] attr holds a server's word */
 	bool gone;                    /* [v] VNOVNODE */
 	bool unproven;                /* [v] a store failed half way: version and data are not known */
@@ -340,6 +341,7 @@ struct cm_op {
 	struct rx_error error; /* the stub's */
 
 	bool done, failed;
+	bool unsure;           /* a call ended without the server's word: it may have been carried out */
 	bool busy, missing;    /* what some site of this round said */
 	struct rx_error worst; /* what to say in the end */
 	bool named;            /* it names the call and the server already */
@@ -359,6 +361,9 @@ bool cm_op_next(struct cm_op *op);
 /* Tells the loop how it went; returns rc. */
 int cm_op_result(struct cm_op *op, int rc);
 int cm_op_end(struct cm_op *op, struct rx_error *err);
+/* Behind a change: whether it may have been made though it failed. Whoever made it is not
+ * told of his own changes, so what is cached of the vnodes must be asked for anew. */
+bool cm_op_unsure(const struct cm_op *op);
 /* Puts numbers, names and advice into EDQUOT, ENOSPC and EACCES of what t did to v, and
  * acts on what they tell: rights are asked anew, a vnode that is gone is marked so.
  * Returns -1. right: what the server missed, 0 = unclear. (cm/advice.c) */

@@ -428,6 +428,9 @@ void cm_mutate_end(struct cm_vnode *v)
 {
 	rx_mutex_lock(&v->lock);
 	v->mutating = false;
+	/* It was not made, or not by its reply: whose version that was is not known. */
+	v->unproven |= v->counted;
+	v->counted = false;
 	rx_cond_broadcast(&v->cond);
 	rx_mutex_unlock(&v->lock);
 }
