@@ -27,6 +27,8 @@ int cm_setattr(struct cm_vnode *v, struct cm_token *t, const struct cm_setattr *
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		if (cm_op_unsure(&op))
+			cm_vnode_break(v);
 		rc = cm_advise(v, t, attr->set_owner || attr->set_group ? 0 : CM_RIGHT_WRITE, err);
 	} else {
 		r.server = op.server;
@@ -119,6 +121,8 @@ int cm_acl_store(struct cm_vnode *v, struct cm_token *t, const char *text, struc
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		if (cm_op_unsure(&op))
+			cm_vnode_break(v);
 		rc = cm_advise(v, t, CM_RIGHT_ADMINISTER, err);
 	} else {
 		r.server = op.server;

@@ -53,6 +53,13 @@ int cm_readdir(struct cm_vnode *dir, struct cm_token *t, cm_dirent_fn *cb, void 
 	return 0;
 }
 
+/* A change that failed, but may have been made. */
+static void doubt(const struct cm_op *op, struct cm_vnode *v)
+{
+	if (v && cm_op_unsure(op))
+		cm_vnode_break(v);
+}
+
 /* The directory's half of a reply. */
 static int apply_dir(struct cm_vnode *dir, struct cm_token *t, const struct cm_noted *q, struct cm_op *op,
 		     const struct afs_fetch_status *st, const struct afs_volsync *sync, struct rx_error *err)
@@ -153,6 +160,7 @@ static int make(struct cm_vnode *dir, struct cm_token *t, const char *name, bool
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		doubt(&op, dir);
 		cm_advise(dir, t, CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
 	} else {
@@ -205,6 +213,7 @@ int cm_symlink(struct cm_vnode *dir, struct cm_token *t, const char *name, const
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		doubt(&op, dir);
 		cm_advise(dir, t, mount_point ? CM_RIGHT_ADMINISTER : CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
 	} else {
@@ -249,6 +258,8 @@ int cm_link(struct cm_vnode *dir, struct cm_token *t, const char *name, struct c
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		doubt(&op, dir);
+		doubt(&op, file);
 		if (err && err->code != 102)
 			cm_advise(dir, t, CM_RIGHT_INSERT, err);
 		rx_error_prefix(err, "%.80s", name);
@@ -331,6 +342,9 @@ static int take_away(struct cm_vnode *dir, struct cm_token *t, const char *name,
 	}
 	rc = cm_op_end(&op, err);
 	if (rc) {
+		doubt(&op, dir);
+		if (cm_op_unsure(&op))
+			tell_victim(victim_of(dir, before, name));
 		cm_advise(dir, t, CM_RIGHT_DELETE, err);
 		if (is_dir)
 			not_empty(err);
@@ -392,6 +406,11 @@ static int rename_locked(struct cm_vnode *from, const char *from_name, struct cm
 			cm_dir_forget(moved);
 			cm_vnode_break(moved);
 		}
+	} else if (cm_op_unsure(&op)) {
+		doubt(&op, from);
+		doubt(&op, to);
+		doubt(&op, moved);
+		tell_victim(victim_of(to, before_to, to_name));
 	} else if (err && err->code != 102) {
 		cm_advise(from, t, CM_RIGHT_DELETE, err);
 		not_empty(err);

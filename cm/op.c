@@ -10,7 +10,13 @@
 #include "cm/internal.h"
 
 enum { RETRY_LIMIT_S = 60, WAIT_MAX_S = 15, VLDB_TIMES = 3, VLDB_PAUSE_US = 2000000 };
-enum { VL_IO_CODE = 363521, VL_NOMEM_CODE = 363547, VL_DBBAD_CODE = 363552, VL_NOENT_CODE = 363524 };
+enum {
+	VL_IO_CODE = 363521,
+	VL_NOMEM_CODE = 363547,
+	VL_DBBAD_CODE = 363552,
+	VL_NOENT_CODE = 363524,
+	VNOSERVICE_CODE = 105
+};
 
 enum action {
 	FINAL,
@@ -97,12 +103,13 @@ static void set_worst(struct cm_op *op, const struct rx_error *e)
 	op->named = false;
 }
 
-/* Keeps the more telling one: what a server said counts more than that one was silent. */
+/* Keeps the more telling one: what a server said counts more than that one was silent,
+ * unless the silence leaves it open whether a change was made. */
 static void remember(struct cm_op *op, const struct rx_error *e)
 {
 	bool had_word = op->worst.code != 0 && op->worst.origin != RX_ORIGIN_RX && op->worst.origin != RX_ORIGIN_ERRNO;
 
-	if (had_word && (e->origin == RX_ORIGIN_RX || e->origin == RX_ORIGIN_ERRNO))
+	if (had_word && !(op->flags & CM_OP_ONCE) && (e->origin == RX_ORIGIN_RX || e->origin == RX_ORIGIN_ERRNO))
 		return;
 	op->worst = *e;
 	op->named = true;
@@ -232,7 +239,7 @@ static enum action classify_fs(const struct cm_op *op, const struct rx_error *e)
 	case RX_RESTARTING:
 	case -1001: /* the fileserver cannot reach its protection server */
 		return BUSY;
-	case 105: /* VNOSERVICE: of an idle call, which may still run */
+	case VNOSERVICE_CODE: /* of an idle call, which may still run */
 		return op->flags & CM_OP_ONCE ? FINAL : BUSY;
 	case 103: /* VNOVOL */
 	case 111: /* VMOVED */
@@ -325,6 +332,7 @@ int cm_op_result(struct cm_op *op, int rc)
 		cm_server_mark(op->server, &op->addr, op->error.code == RX_CALL_TIMEOUT);
 	else
 		cm_server_mark(op->server, &op->addr, true);
+	op->unsure |= is_network(&op->error) || op->error.code == VNOSERVICE_CODE;
 	remember(op, &op->error);
 	switch (action) {
 	case FINAL:
@@ -376,4 +384,9 @@ int cm_op_end(struct cm_op *op, struct rx_error *err)
 	else
 		rx_error_prefix(err, "%s of %s", op->name, op->vnode ? cm_vnode_text(op->vnode, buf) : op->cell->name);
 	return -1;
+}
+
+bool cm_op_unsure(const struct cm_op *op)
+{
+	return op->failed && op->unsure;
 }
