@@ -156,6 +156,23 @@ static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t 
 	return size;
 }
 
+/* The server has something to tell it, or does not know it (any more). */
+static bool missed(struct storm_stage *base, unsigned id)
+{
+	struct world_stage *s = stage_of(base);
+	bool known = false, behind = false;
+
+	rx_mutex_lock(&s->cell->lock);
+	for (const struct cell_host *h = s->cell->fs[0].hosts; h; h = h->next) {
+		if (h->gone || rx_addr_ip(&h->addr) != SIM_CLIENT_IP + id)
+			continue;
+		known = true;
+		behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
+	}
+	rx_mutex_unlock(&s->cell->lock);
+	return !known || behind;
+}
+
 /* ---- clients ---- */
 
 static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs)
@@ -205,6 +222,13 @@ static void cut(struct storm_stage *base, unsigned id, bool on)
 	world_net_cut(stage_of(base)->net, SIM_CLIENT_IP + id, on);
 }
 
+static int restart(struct storm_stage *base, struct rx_error *err)
+{
+	(void)err;
+	cell_act_restart_fs(&stage_of(base)->cell->fs[0]);
+	return 0;
+}
+
 static int ticket(struct storm_stage *base, unsigned id, unsigned user, int64_t life_s, struct rx_error *err)
 {
 	char spec[64];
@@ -239,9 +263,11 @@ static const struct storm_stage_ops ops = {
 	.load = load,
 	.store = store,
 	.peek = peek,
+	.missed = missed,
 	.rule = rule,
 	.unrule = unrule,
 	.cut = cut,
+	.restart = restart,
 	.ticket = ticket,
 	.calm = calm,
 };

@@ -115,7 +115,7 @@ static uint8_t least(const struct storm_play *p, const struct storm_client *c, u
 		return k->doubt ? k->floor : k->last;
 	if (k->overwritten)
 		return k->floor;
-	if (c->stale || may_be_dirty(p, c, file, cell))
+	if (storm_is_stale(p, c) || may_be_dirty(p, c, file, cell))
 		return 0;
 	return k->on_server > k->floor ? k->on_server : k->floor;
 }

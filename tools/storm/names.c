@@ -192,6 +192,12 @@ static bool is_refusal(const struct rx_error *err)
 		err->errnum == ENOSPC || err->code == 110 || err->code == 106);
 }
 
+/* A server that restarts in the middle of a call gets it again from below, as a new one. */
+static bool was_done_twice(const struct storm_play *p, const struct rx_error *err)
+{
+	return p->restarted && (err->errnum == EEXIST || err->errnum == ENOENT);
+}
+
 /* Lock held. */
 static void judge(struct storm_actor *a, const struct change *c, struct slot s, const struct storm_moment *m, int rc,
 		  const struct rx_error *err)
@@ -214,7 +220,7 @@ static void judge(struct storm_actor *a, const struct change *c, struct slot s, 
 
 		if (rc == 0)
 			*may = c->to[i];
-		else if (c->fate != FAILS && !is_refusal(err))
+		else if (c->fate != FAILS && (!is_refusal(err) || was_done_twice(p, err)))
 			*may |= c->to[i];
 	}
 }

@@ -34,7 +34,8 @@ struct maker {
 	size_t cap;
 	uint64_t length_us;
 	unsigned rules;
-	unsigned names, own, shared; /* of 16 acts, so many are of each sort */
+	unsigned names, own, shared; /* weights of the sorts of acts */
+	unsigned actors, rooms;      /* how many act, in how many directories and shared files */
 };
 
 static uint32_t dice(struct maker *m, uint32_t n)
@@ -88,7 +89,7 @@ static void shared_act(struct maker *m, struct storm_event *e)
 						 STORM_FSYNC, STORM_ASYNC, STORM_CLOSE, STORM_STAT };
 
 	e->kind = often[dice(m, sizeof(often) / sizeof(often[0]))];
-	e->args[0] = dice(m, STORM_FILES);
+	e->args[0] = dice(m, m->rooms);
 	e->args[1] = dice(m, STORM_CELLS);
 }
 
@@ -109,14 +110,16 @@ static void own_act(struct maker *m, struct storm_event *e)
 
 static void name_act(struct maker *m, struct storm_event *e)
 {
-	static const enum storm_kind often[] = { STORM_CREATE, STORM_CREATE, STORM_MKDIR, STORM_SYMLINK, STORM_LINK,
-						 STORM_UNLINK, STORM_UNLINK, STORM_RMDIR, STORM_RENAME,  STORM_RENAME,
-						 STORM_LOOKUP, STORM_LOOKUP, STORM_LIST };
+	static const enum storm_kind often[] = {
+		STORM_CREATE,  STORM_CREATE, STORM_CREATE, STORM_CREATE, STORM_MKDIR,  STORM_MKDIR,
+		STORM_SYMLINK, STORM_LINK,   STORM_LINK,   STORM_UNLINK, STORM_UNLINK, STORM_RMDIR,
+		STORM_RENAME,  STORM_RENAME, STORM_RENAME, STORM_LOOKUP, STORM_LOOKUP, STORM_LIST,
+	};
 
 	e->kind = often[dice(m, sizeof(often) / sizeof(often[0]))];
-	e->args[0] = dice(m, STORM_DIRS);
+	e->args[0] = dice(m, m->rooms);
 	e->args[1] = dice(m, STORM_NAMES);
-	e->args[2] = e->kind == STORM_RENAME ? dice(m, STORM_DIRS) : dice(m, STORM_NAMES);
+	e->args[2] = e->kind == STORM_RENAME ? dice(m, m->rooms) : dice(m, STORM_NAMES);
 	e->args[3] = dice(m, STORM_NAMES);
 }
 
@@ -125,7 +128,7 @@ static void act(struct maker *m)
 	struct storm_event *e = add(m, dice(m, (uint32_t)m->length_us), STORM_STORE);
 	unsigned sort = dice(m, m->names + m->own + m->shared);
 
-	e->actor = dice(m, STORM_ACTORS);
+	e->actor = dice(m, m->actors) * (STORM_ACTORS / m->actors);
 	if (sort < m->names)
 		name_act(m, e);
 	else if (sort < m->names + m->own)
@@ -156,20 +159,49 @@ static void rights(struct maker *m)
 	e->args[2] = all;
 }
 
-static void rule(struct maker *m)
+/* What a call may meet without anything being lost for good. */
+static void rpc_rule(struct maker *m, char *text, size_t cap)
 {
 	static const char *const calls[] = { "StoreData64", "StoreData64", "FetchData64", "FetchStatus", "*",
-					     "CreateFile",  "Rename",      "Remove*",     "StoreStatus", "MakeDir" };
-	static const char *const actions[] = { "abort VBUSY",     "busy 2",          "abort VOVERQUOTA",
-					       "abort VOFFLINE",  "abort VDISKFULL", "delay 30ms",
-					       "delay 2s",        "abort UAEIO",     "abort VRESTARTING",
-					       "abort VNOSERVICE" };
-	struct storm_event *e = add(m, dice(m, (uint32_t)m->length_us), STORM_RULE);
-	const char *call = calls[dice(m, sizeof(calls) / sizeof(calls[0]))];
-	const char *action = actions[dice(m, sizeof(actions) / sizeof(actions[0]))];
+					     "CreateFile",  "Rename",      "Remove*",     "StoreStatus", "MakeDir",
+					     "StoreData64", "Symlink",     "Link" };
+	static const char *const actions[] = {
+		"abort VBUSY",     "busy 2",     "abort VOVERQUOTA", "abort VOFFLINE",    "abort VDISKFULL",
+		"delay 30ms",      "delay 2s",   "abort UAEIO",      "abort VRESTARTING", "abort VNOSERVICE",
+		"lose-reply",      "lose-reply", "break before",     "break after",       "break during",
+		"change",          "expire",     "offline",          "salvage",           "abort RX_CALL_DEAD",
+		"moved 10.0.0.99",
+	};
+	static const char *const lies[] = { "cut 100", "length -4", "length +4", "garbage 100" };
+	bool lie = dice(m, 6) == 0;
+	const char *call = lie ? "FetchData64" : calls[dice(m, sizeof(calls) / sizeof(calls[0]))];
+	const char *action = lie ? lies[dice(m, 4)] : actions[dice(m, sizeof(actions) / sizeof(actions[0]))];
 
-	snprintf(e->text, sizeof(e->text), "s%u: rpc name %s prob %u%% times %u -> %s", ++m->rules, call,
-		 20 + dice(m, 80), 1 + dice(m, 3), action);
+	snprintf(text, cap, "s%u: rpc name %s prob %u%% times %u -> %s", ++m->rules, call, 20 + dice(m, 80),
+		 1 + dice(m, 3), action);
+}
+
+static void packet_rule(struct maker *m, char *text, size_t cap)
+{
+	static const char *const rules[] = {
+		"from client type data prob 5% -> drop",
+		"from server type ack prob 20% -> drop",
+		"prob 1% -> burst 6",
+		"prob 5% -> reorder 3 within 20ms",
+		"prob 5% -> duplicate 2 gap 1ms",
+		"prob 30% -> jitter 30ms",
+		"type ack prob 5% -> truncate 40",
+		"type challenge,response,busy,abort prob 50% -> drop",
+		"nth 70 -> partition 2s",
+		"client 10.0.0.101 nth 50 -> partition 9s",
+		"-> limit 300K queue 16K",
+		"flag last prob 10% -> delay 300ms",
+		"type data seq 2- prob 10% -> drop",
+		"client 10.0.0.101 nth 20 -> rebind",
+		"from client prob 5% times 20 -> mtu 1200",
+	};
+
+	snprintf(text, cap, "s%u: packet %s", ++m->rules, rules[dice(m, sizeof(rules) / sizeof(rules[0]))]);
 }
 
 static void strike(struct maker *m, unsigned fault)
@@ -193,7 +225,9 @@ static void strike(struct maker *m, unsigned fault)
 		e->args[1] = 1 + dice(m, 2);
 		break;
 	case STORM_F_RPC:
-		rule(m);
+	case STORM_F_PACKET:
+		e = add(m, at, STORM_RULE);
+		(fault == STORM_F_RPC ? rpc_rule : packet_rule)(m, e->text, sizeof(e->text));
 		break;
 	case STORM_F_CRASH:
 		add(m, at, STORM_CRASH)->args[0] = dice(m, STORM_CLIENTS);
@@ -250,9 +284,11 @@ void storm_plan_make(struct storm_plan *plan, uint64_t seed, unsigned events, un
 			some |= f;
 	weather(&m, some);
 	m.length_us = (uint64_t)events * pace_us[dice(&m, 4)];
-	m.names = dice(&m, 3) * 4;
-	m.own = dice(&m, 3) * 4;
-	m.shared = 4 + dice(&m, 3) * 4;
+	m.actors = 1u << dice(&m, 3);
+	m.rooms = 1 + dice(&m, 2);
+	m.names = dice(&m, 3);
+	m.own = dice(&m, 3);
+	m.shared = m.names + m.own ? dice(&m, 4) : 1;
 	for (unsigned i = 0; i < events; i++)
 		act(&m);
 	for (unsigned f = 1; f < STORM_F_ALL; f <<= 1)

@@ -13,6 +13,7 @@ enum {
 	TRIES = 40,
 	PAUSE_US = 5000000,
 	STALE_US = 310000000, /* after this a client that missed a break has asked */
+	FORGET_US = 6000000,
 	SHORT_LIFE_S = 10000,
 	LONG_LIFE_S = 1000000,
 	FREE_MS = 60000,
@@ -291,7 +292,9 @@ static void actor(void *arg)
 		wait_until(p, p->begin_us + e->at_us);
 		a->now = e;
 		enter(a);
-		if (e->kind >= STORM_CREATE)
+		if (!p->verdict->ok)
+			; /* its client may not have come again */
+		else if (e->kind >= STORM_CREATE)
 			storm_name_act(a, e);
 		else if (e->kind >= STORM_OWN_WRITE)
 			storm_own_act(a, e);
@@ -310,7 +313,7 @@ static void cut(struct storm_play *p, unsigned client, bool on)
 
 	rx_mutex_lock(&p->lock);
 	c->cut = on;
-	c->stale |= on;
+	c->missed |= on;
 	c->cuts += on;
 	rx_mutex_unlock(&p->lock);
 	p->stage->ops->cut(p->stage, client, on);
@@ -362,6 +365,9 @@ static void crash(struct storm_play *p, unsigned client)
 		if (tries)
 			storm_pause(p, PAUSE_US);
 		rc = c->vfs ? 0 : client_begin(p, client, &err);
+		/* Whoever starts a client has a ticket. */
+		for (unsigned u = 0; u < STORM_USERS && rc == 0 && p->expired; u++)
+			rc = p->stage->ops->ticket(p->stage, client, u, LONG_LIFE_S, &err);
 		for (unsigned u = 0; u < STORM_USERS && rc == 0; u++)
 			rc = actor_begin(&p->actors[client * STORM_USERS + u], &err);
 	} while (rc != 0 && ++tries < TRIES);
@@ -390,6 +396,20 @@ static void refuse(struct storm_play *p, unsigned user, unsigned times)
 		storm_broken(p, NULL, "%s: %s", line, err.text);
 }
 
+/* A ticket that is over for long is a refusal, if somebody else waits for the page. */
+static void expire(struct storm_play *p)
+{
+	rx_mutex_lock(&p->lock);
+	for (unsigned u = 0; u < STORM_USERS; u++) {
+		p->refusing[u] = true;
+		p->refusals[u]++;
+		for (unsigned d = 0; d < STORM_DIRS; d++)
+			storm_doubt(p, u, d);
+	}
+	p->expired = true;
+	rx_mutex_unlock(&p->lock);
+}
+
 static void strike(struct storm_play *p, const struct storm_event *e)
 {
 	const struct storm_stage_ops *ops = p->stage->ops;
@@ -400,6 +420,8 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 	p->counts->done[e->kind]++;
 	if (e->kind != STORM_RIGHTS && e->kind != STORM_REFUSE)
 		p->hindered = true;
+	if (e->kind == STORM_RESTART || strstr(e->text, "-> restart"))
+		p->restarted = true;
 	rx_mutex_unlock(&p->lock);
 	switch (e->kind) {
 	case STORM_RIGHTS:
@@ -409,6 +431,8 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 		refuse(p, e->args[0] % STORM_USERS, e->args[1]);
 		break;
 	case STORM_RULE:
+		if (strstr(e->text, "-> expire"))
+			expire(p);
 		rc = ops->rule(p->stage, e->text, &err);
 		break;
 	case STORM_UNRULE:
@@ -465,7 +489,7 @@ static void calm(struct storm_play *p)
 		for (unsigned u = 0; u < STORM_USERS; u++)
 			if (p->grants[d][u].rights != ALL)
 				storm_set_rights(p, d, u, ALL);
-	for (unsigned i = 0; i < STORM_ACTORS && p->plan->weather.life_s < SHORT_LIFE_S; i++)
+	for (unsigned i = 0; i < STORM_ACTORS && p->expired; i++)
 		if (p->stage->ops->ticket(p->stage, i / STORM_USERS, i % STORM_USERS, LONG_LIFE_S, &err) != 0)
 			storm_broken(p, NULL, "no ticket in the end: %s", err.text);
 	rx_mutex_lock(&p->lock);
@@ -473,12 +497,21 @@ static void calm(struct storm_play *p)
 	rx_mutex_unlock(&p->lock);
 }
 
-static bool may_be_stale(const struct storm_play *p)
+/* What may not have been told is found out, refusals are forgotten. */
+static void rest(struct storm_play *p)
 {
+	bool stale = false, denied = false;
+
+	rx_mutex_lock(&p->lock);
 	for (unsigned c = 0; c < STORM_CLIENTS; c++)
-		if (p->clients[c].stale)
-			return true;
-	return false;
+		stale |= storm_is_stale(p, &p->clients[c]);
+	for (unsigned u = 0; u < STORM_USERS; u++)
+		denied |= p->ever_denied[u];
+	rx_mutex_unlock(&p->lock);
+	if (stale)
+		storm_pause(p, STALE_US);
+	else if (denied)
+		storm_pause(p, FORGET_US);
 }
 
 ssize_t storm_read_fresh(struct storm_play *p, const char *path, uint8_t *buf, size_t len)
@@ -501,8 +534,7 @@ ssize_t storm_read_fresh(struct storm_play *p, const char *path, uint8_t *buf, s
 
 static void settle(struct storm_play *p)
 {
-	if (may_be_stale(p))
-		storm_pause(p, STALE_US);
+	rest(p);
 	for (unsigned i = 0; i < STORM_ACTORS && p->verdict->ok; i++) {
 		storm_data_settle(&p->actors[i]);
 		storm_own_settle(&p->actors[i]);
@@ -576,6 +608,8 @@ void storm_play(const struct storm_plan *plan, struct storm_stage *stage, struct
 	if (begin(p, &err) != 0) {
 		storm_broken(p, NULL, "cannot begin: %s", err.text);
 	} else {
+		if (plan->weather.life_s < SHORT_LIFE_S)
+			expire(p);
 		p->can_peek = can_peek(p);
 		p->mixed = plan->weather.mixed && p->can_peek;
 		act_all(p);

@@ -68,7 +68,7 @@ struct storm_client {
 	struct vfs *vfs;
 	bool pausing; /* no act begins */
 	bool cut;     /* nothing reaches it now */
-	bool stale;   /* it may have missed a break */
+	bool missed;  /* a break may not have reached it, ever */
 	unsigned cuts, lives;
 	uint64_t uncut_us;
 };
@@ -126,9 +126,11 @@ struct storm_play {
 	struct storm_storing storing[STORM_FILES];
 	struct storm_grant grants[STORM_DIRS][STORM_USERS];
 	unsigned naming[STORM_DIRS], named[STORM_DIRS]; /* changes of names: under way, begun */
-	bool refusing[STORM_USERS];                     /* a rule may refuse stores */
+	bool refusing[STORM_USERS];                     /* a rule may refuse stores, or a ticket be over */
 	unsigned refusals[STORM_USERS];                 /* such rules so far */
 	bool ever_denied[STORM_USERS];
+	bool expired; /* tickets may be */
+	bool restarted;
 	bool hindered; /* something but rights has struck: calls may fail */
 	bool over;     /* the strikes are */
 	struct storm_regress regresses[STORM_REGRESSES];
@@ -168,6 +170,8 @@ bool storm_excused(const struct storm_play *p, struct storm_actor *a, unsigned d
 		   uint32_t right, const struct rx_error *err);
 /* From now on what the user has not stored may be thrown away. */
 void storm_doubt(struct storm_play *p, unsigned user, unsigned dir);
+/* Whether the client may have missed a break, and believes what is old. */
+bool storm_is_stale(const struct storm_play *p, const struct storm_client *c);
 /* A sync's answer: was it told of a loss? */
 bool storm_is_loss(const struct rx_error *err);
 void storm_set_rights(struct storm_play *p, unsigned dir, unsigned user, uint32_t rights);

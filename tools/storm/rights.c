@@ -45,6 +45,11 @@ bool storm_had_not(const struct storm_play *p, const struct storm_actor *a, unsi
 	return m->turn == g->turn && g->turn % 2 == 0 && (g->rights & right) != right && g->heard[a->client->id];
 }
 
+bool storm_is_stale(const struct storm_play *p, const struct storm_client *c)
+{
+	return p->stage->ops->missed ? p->stage->ops->missed(p->stage, c->id) : c->missed;
+}
+
 bool storm_is_loss(const struct rx_error *err)
 {
 	return err->errnum == EACCES || err->errnum == EPERM;
@@ -101,7 +106,7 @@ void storm_set_rights(struct storm_play *p, unsigned dir, unsigned user, uint32_
 		struct cm_vnode *v = p->actors[c * STORM_USERS].dirs[dir];
 
 		cuts[c] = p->clients[c].cuts;
-		promised[c] = v && !p->clients[c].stale && cm_is_valid(v);
+		promised[c] = v && !storm_is_stale(p, &p->clients[c]) && cm_is_valid(v);
 	}
 	for (unsigned u = 0; u < STORM_USERS; u++)
 		cm_acl_set(&acl, storm_user_name(u), false, u == user ? rights : p->grants[dir][u].rights, NULL);
@@ -119,6 +124,6 @@ void storm_set_rights(struct storm_play *p, unsigned dir, unsigned user, uint32_
 	g->turn++;
 	for (unsigned c = 0; c < STORM_CLIENTS; c++)
 		g->heard[c] = promised[c] && !naming && named == p->named[dir] && cuts[c] == p->clients[c].cuts &&
-			      !p->clients[c].cut;
+			      !p->clients[c].cut && !storm_is_stale(p, &p->clients[c]);
 	rx_mutex_unlock(&p->lock);
 }

@@ -152,6 +152,9 @@ struct storm_stage_ops {
 	/* A file's content at the server; -1: it cannot be seen. */
 	int64_t (*peek)(struct storm_stage *s, const struct cm_fid *fid, uint8_t *buf, size_t cap);
 
+	/* Whether the server could not tell this client something yet. NULL: nobody knows. */
+	bool (*missed)(struct storm_stage *s, unsigned client);
+
 	int (*rule)(struct storm_stage *s, const char *line, struct rx_error *err);
 	void (*unrule)(struct storm_stage *s, const char *name);
 	void (*cut)(struct storm_stage *s, unsigned client, bool on);
