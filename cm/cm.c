@@ -176,6 +176,7 @@ uint64_t cm_free(struct cm *cm, unsigned timeout_ms)
 	rx_mutex_lock(&cm->sleep_lock);
 	rx_cond_broadcast(&cm->sleep);
 	rx_mutex_unlock(&cm->sleep_lock);
+	cm_probes_hurry(cm);
 	dirty = cm_vnodes_dirty(cm, &n);
 	for (size_t i = 0; i < n; i++) {
 		if (rx_now_us(cm->env) < end)

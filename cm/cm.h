@@ -237,6 +237,10 @@ int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t *version, struc
 /* Local size, and its growth by write(); truncation is cm_truncate. */
 uint64_t cm_size(const struct cm_vnode *v);
 void cm_extend(struct cm_vnode *v, uint64_t size);
+/* Record `seq` ends, stored or killed: the file is as long as the server says or the other
+ * records reach. Called with the space locked, as cm_extend: no extension is without its
+ * record then. */
+void cm_settle_size(struct cm_vnode *v, uint64_t seq);
 /* The RPC part of a truncate: StoreData of length 0 under t. The caller (the room above)
  * has seen to it that no record reaching beyond is in flight. Sets both sizes. */
 int cm_truncate(struct cm_vnode *v, struct cm_token *t, uint64_t size, struct rx_error *err);

@@ -65,6 +65,10 @@ struct cm_server {
 	struct cm_conn *conns;                 /* [cm] */
 	_Atomic uint64_t gen;                  /* InitCallBackState and the like: every promise of it is void */
 	_Atomic uint64_t contacts;             /* calls answered; 0: it need not be told when we leave */
+	uint64_t heard_us, probed_us;          /* [cm] when it answered last, and was asked for a sign of life */
+	unsigned silences;                     /* [cm] probes not answered since it was heard of */
+	bool probing;                          /* [cm] */
+	struct rx_conn *probe;                 /* [cm] the probe's, while it is under way */
 	_Atomic bool no_64bit, no_store_acl, no_name_u, no_bulk;
 };
 
@@ -89,6 +93,10 @@ void cm_conns_retire(struct cm *cm, uint64_t token_id, uint64_t below_generation
 void cm_servers_destroy(struct cm *cm);
 /* GiveUpAllCallBacks to each fileserver that knows us. */
 void cm_servers_goodbye(struct cm *cm);
+/* (cm/probe.c) Asks those for a sign of life that promised something and have long been
+ * silent; does not wait. At the end: probes under way become impatient. */
+void cm_servers_probe(struct cm *cm);
+void cm_probes_hurry(struct cm *cm);
 
 /* ---- cells (cm/cell.c) ---- */
 
@@ -228,6 +236,7 @@ struct cm_vnode {
 	struct rx_mutex lock;
 	struct rx_cond cond;          /* [v] mutating went */
 	bool mutating;                /* [v] */
+	bool counted;                 /* [v] a status has shown a version taken for that change's */
 	bool known;                   /* [v] attr holds a server's word */
 	bool gone;                    /* [v] VNOVNODE */
 	bool unproven;                /* [v] a store failed half way: version and data are not known */
@@ -236,7 +245,7 @@ struct cm_vnode {
 	uint64_t applied_us;          /* [v] when the newest applied reply was asked for */
 	uint64_t arrived_us;          /* [v] when it came */
 	uint64_t proven_from;         /* [v] data version since which every change was ours */
-	uint64_t floor, floor_us;     /* [v] local end of file beyond the server's; since when */
+	uint64_t floor;               /* [v] local end of file beyond the server's; 0: none */
 	_Atomic uint64_t gen_now;     /* promise.cb_gen, for those who hold another vnode's lock */
 	_Atomic uint64_t version_now; /* attr.data_version, likewise */
 	_Atomic uint64_t ends_us;     /* promise.until_us if held, else UINT64_MAX */
@@ -261,6 +270,8 @@ void cm_vnodes_break_fid(struct cm *cm, const struct afs_fid *fid,
 			 bool (*match)(const struct cm_vnode *v, const void *what));
 /* Voids what this server has promised; NULL: what anybody has. */
 void cm_vnodes_reset(struct cm *cm, const struct cm_server *s);
+/* Whether it has promised anything that is believed now. */
+bool cm_vnodes_promised(struct cm *cm, const struct cm_server *s);
 /* References to all with unstored bytes; malloc'ed. */
 struct cm_vnode **cm_vnodes_dirty(struct cm *cm, size_t *n);
 void cm_vnode_break(struct cm_vnode *v);

@@ -10,7 +10,13 @@
 #include "cm/internal.h"
 
 enum { RETRY_LIMIT_S = 60, WAIT_MAX_S = 15, VLDB_TIMES = 3, VLDB_PAUSE_US = 2000000 };
-enum { VL_IO_CODE = 363521, VL_NOMEM_CODE = 363547, VL_DBBAD_CODE = 363552, VL_NOENT_CODE = 363524 };
+enum {
+	VL_IO_CODE = 363521,
+	VL_NOMEM_CODE = 363547,
+	VL_DBBAD_CODE = 363552,
+	VL_NOENT_CODE = 363524,
+	VNOSERVICE_CODE = 105
+};
 
 enum action {
 	FINAL,
@@ -97,12 +103,13 @@ static void set_worst(struct cm_op *op, const struct rx_error *e)
 	op->named = false;
 }
 
-/* Keeps the more telling one: what a server said counts more than that one was silent. */
+/* Keeps the more telling one: what a server said counts more than that one was silent,
+ * unless the silence leaves it open whether a change was made. */
 static void remember(struct cm_op *op, const struct rx_error *e)
 {
 	bool had_word = op->worst.code != 0 && op->worst.origin != RX_ORIGIN_RX && op->worst.origin != RX_ORIGIN_ERRNO;
 
-	if (had_word && (e->origin == RX_ORIGIN_RX || e->origin == RX_ORIGIN_ERRNO))
+	if (had_word && !(op->flags & CM_OP_ONCE) && (e->origin == RX_ORIGIN_RX || e->origin == RX_ORIGIN_ERRNO))
 		return;
 	op->worst = *e;
 	op->named = true;
@@ -232,7 +239,7 @@ static enum action classify_fs(const struct cm_op *op, const struct rx_error *e)
 	case RX_RESTARTING:
 	case -1001: /* the fileserver cannot reach its protection server */
 		return BUSY;
-	case 105: /* VNOSERVICE: of an idle call, which may still run */
+	case VNOSERVICE_CODE: /* of an idle call, which may still run */
 		return op->flags & CM_OP_ONCE ? FINAL : BUSY;
 	case 103: /* VNOVOL */
 	case 111: /* VMOVED */
@@ -310,7 +317,7 @@ static void reconnect(struct cm_op *op)
 static bool may_have_run(const struct rx_error *e)
 {
 	if (e->origin == RX_ORIGIN_AFS)
-		return e->code == 105; /* VNOSERVICE */
+		return e->code == VNOSERVICE_CODE;
 	return e->origin != RX_ORIGIN_RXKAD;
 }
 

@@ -340,13 +340,13 @@ uint64_t cm_records_dirty(struct cm_records *rs)
 	return bytes;
 }
 
-uint64_t cm_records_reach(struct cm_records *rs)
+uint64_t cm_records_reach(struct cm_records *rs, uint64_t but)
 {
 	uint64_t reach = 0, end;
 
 	rx_mutex_lock(&rs->lock);
 	for (const struct cm_record *r = rs->list; r; r = r->next) {
-		end = r->last * CM_PAGE + r->to_last;
+		end = r->seq == but ? 0 : r->last * CM_PAGE + r->to_last;
 		reach = end > reach ? end : reach;
 	}
 	rx_mutex_unlock(&rs->lock);

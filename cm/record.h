@@ -70,8 +70,8 @@ uint64_t cm_records_age(struct cm_records *rs, uint64_t now_us, uint64_t max_age
 void cm_records_gone(struct cm_records *rs, const struct rx_error *why);
 /* Bytes in records; for the report at exit. */
 uint64_t cm_records_dirty(struct cm_records *rs);
-/* After the last byte that any record covers. */
-uint64_t cm_records_reach(struct cm_records *rs);
+/* After the last byte that any record but the one of this number covers. */
+uint64_t cm_records_reach(struct cm_records *rs, uint64_t but);
 /* Calls ops->changed / ops->invalidate if a space is attached. */
 void cm_records_notify_changed(struct cm_records *rs);
 void cm_records_notify_invalidate(struct cm_records *rs);

@@ -165,6 +165,8 @@ void cm_server_mark(struct cm_server *s, const struct rx_addr *addr, bool up)
 		if (up) {
 			a->failures = 0;
 			a->down_until_us = 0;
+			s->heard_us = now;
+			s->silences = 0;
 			s->contacts++;
 			continue;
 		}

@@ -7,7 +7,7 @@
 
 #include "cm/internal.h"
 
-enum { EXTEND_GRACE_US = 1000000, LONE_RIGHTS_US = 60 * 1000000, PREFETCH_MAX = AFS_CB_MAX };
+enum { LONE_RIGHTS_US = 60 * 1000000, PREFETCH_MAX = AFS_CB_MAX };
 
 void cm_vnode_note(struct cm_vnode *v, struct cm_server *s, struct cm_noted *q)
 {
@@ -33,14 +33,6 @@ static enum cm_type type_of(const struct afs_fetch_status *st)
 /* The local size: the server's, or our own unstored extension's end. With [v] held. */
 static void settle_size(struct cm_vnode *v)
 {
-	uint64_t reach;
-
-	/* Between the extension and its first record lies only a moment. What no record
-	 * reaches any more was refused. */
-	if (v->floor && rx_now_us(v->cm->env) - v->floor_us > EXTEND_GRACE_US) {
-		reach = cm_records_reach(&v->records);
-		v->floor = reach < v->floor ? reach : v->floor;
-	}
 	if (v->floor <= v->attr.server_size)
 		v->floor = 0;
 	v->attr.size = v->floor ? v->floor : v->attr.server_size;
@@ -62,10 +54,19 @@ void cm_extend(struct cm_vnode *v, uint64_t size)
 {
 	rx_mutex_lock(&v->lock);
 	settle_size(v);
-	if (size > v->attr.size) {
+	if (size > v->attr.size)
 		v->floor = v->attr.size = size;
-		v->floor_us = rx_now_us(v->cm->env);
-	}
+	rx_mutex_unlock(&v->lock);
+}
+
+void cm_settle_size(struct cm_vnode *v, uint64_t seq)
+{
+	uint64_t reach;
+
+	rx_mutex_lock(&v->lock);
+	reach = cm_records_reach(&v->records, seq);
+	v->floor = reach < v->floor ? reach : v->floor;
+	settle_size(v);
 	rx_mutex_unlock(&v->lock);
 }
 
@@ -165,11 +166,28 @@ static bool is_sane(const struct cm_vnode *v, const struct afs_fetch_status *st)
 	return (st->file_type == AFS_TYPE_DIR) == (v->fid.vnode % 2 == 1);
 }
 
+/* Whether nothing but our own changes lies between what we know and the reply. A version is
+ * taken for that of a change under way once: should the change's own reply count up again,
+ * the first was somebody else's, whose break we have not heard. With [v] held. */
+static bool is_ours(struct cm_vnode *v, const struct cm_reply *r, uint64_t version)
+{
+	uint64_t before = v->attr.data_version, counted = v->counted;
+
+	if (version == before && (!counted || r->kind == CM_REPLY_READ))
+		return true;
+	if (r->kind == CM_REPLY_MUTATION) {
+		v->counted = false;
+		return counted <= r->own_changes && cm_version_is_ours(before, version, r->own_changes - counted);
+	}
+	v->counted = !counted && cm_version_is_under_way(before, version, cm_vnode_good(v), v->mutating);
+	return v->counted;
+}
+
 int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted *q, const struct cm_reply *r,
 		   struct rx_error *err)
 {
-	uint64_t version = afs_status_version(r->status), before, got_us;
-	bool stale, others = false;
+	uint64_t version = afs_status_version(r->status), got_us;
+	bool stale, ours, others = false;
 	uint32_t rights;
 	char buf[384];
 
@@ -182,18 +200,10 @@ int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted
 	rx_mutex_lock(&v->lock);
 	stale = is_stale(v, q, r);
 	if (!stale) {
-		before = v->attr.data_version;
-		if (!v->known || v->unproven)
+		ours = is_ours(v, r, version);
+		if (!ours || !v->known || v->unproven)
 			v->proven_from = version;
-		else if (r->kind == CM_REPLY_MUTATION && cm_version_is_ours(before, version, r->own_changes))
-			;
-		else if (r->kind == CM_REPLY_READ &&
-			 cm_version_is_under_way(before, version, cm_vnode_good(v), v->mutating))
-			;
-		else if (version != before) {
-			others = r->kind == CM_REPLY_MUTATION;
-			v->proven_from = version;
-		}
+		others = !ours && v->known && !v->unproven && r->kind == CM_REPLY_MUTATION;
 		take_status(v, r->status);
 		v->arrived_us = rx_now_us(v->cm->env);
 		v->applied_us = r->kind == CM_REPLY_READ ? q->sent_us : v->arrived_us;

@@ -309,6 +309,24 @@ void cm_vnodes_reset(struct cm *cm, const struct cm_server *s)
 	free(all);
 }
 
+bool cm_vnodes_promised(struct cm *cm, const struct cm_server *s)
+{
+	size_t n;
+	struct cm_vnode **all = collect(cm, has_promise, NULL, &n);
+	bool promised = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct cm_vnode *v = all[i];
+
+		rx_mutex_lock(&v->lock);
+		promised |= v->promise.held && v->promise.server == s;
+		rx_mutex_unlock(&v->lock);
+		cm_vnode_put(v);
+	}
+	free(all);
+	return promised;
+}
+
 static bool any(const struct cm_vnode *v, const void *what)
 {
 	(void)v;
@@ -428,6 +446,9 @@ void cm_mutate_end(struct cm_vnode *v)
 {
 	rx_mutex_lock(&v->lock);
 	v->mutating = false;
+	/* It was not made, or not by its reply: whose version that was is not known. */
+	v->unproven |= v->counted;
+	v->counted = false;
 	rx_cond_broadcast(&v->cond);
 	rx_mutex_unlock(&v->lock);
 }

@@ -1,7 +1,8 @@
 /* The instance's own threads: a few workers that run what cm_work was given, started
  * when there is work for them, and one timer thread that looks at vnodes with unstored
- * records when their time has come and ends promises whose time is over. Called by
- * cm/flush.c and cm/file.c on any thread; the workers may do RPCs. */
+ * records when their time has come, ends promises whose time is over, and has silent
+ * servers probed. Called by cm/flush.c and cm/file.c on any thread; the workers may do
+ * RPCs. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -131,6 +132,7 @@ static void timer(void *arg)
 		} else if (now >= expire_at) {
 			rx_mutex_unlock(&w->lock);
 			cm_vnodes_expire(cm);
+			cm_servers_probe(cm);
 			expire_at = rx_now_us(cm->env) + EXPIRE_EVERY_US;
 			rx_mutex_lock(&w->lock);
 		} else {

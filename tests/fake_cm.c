@@ -298,3 +298,13 @@ void cm_extend(struct cm_vnode *v, uint64_t size)
 {
 	__atomic_store_n(&v->size, size, __ATOMIC_RELEASE);
 }
+
+void cm_settle_size(struct cm_vnode *v, uint64_t seq)
+{
+	uint64_t reach = cm_records_reach(&v->records, seq);
+
+	rx_mutex_lock(&v->cm->lock);
+	if (reach < v->size)
+		cm_extend(v, reach > v->server_size ? reach : v->server_size);
+	rx_mutex_unlock(&v->cm->lock);
+}

@@ -65,6 +65,24 @@ VFS_TEST(tail_then_extend)
 	world_free(&w);
 }
 
+/* A's longer file is refused: it is as short as before for everybody, at once. */
+VFS_TEST(killed_extension)
+{
+	struct rx_error err;
+	uint8_t seen[301];
+	struct world w;
+
+	if (!world_new(&w, mode, 100))
+		return;
+	fake_refuse(w.cm, FAKE_STORE, w.a.token, EACCES, 1);
+	CU_ASSERT_EQUAL(vfs_pwrite(w.a.file, "x", 1, 300, NULL), 1);
+	CU_ASSERT_EQUAL(vfs_pread(w.b.file, seen, sizeof(seen), 0, NULL), 301);
+	CU_ASSERT(vfs_fsync(w.a.file, &err) == -1 && err.errnum == EACCES);
+	CU_ASSERT_EQUAL(cm_size(w.vnode), 100);
+	CU_ASSERT_EQUAL(vfs_pread(w.b.file, seen, sizeof(seen), 0, NULL), 100);
+	world_free(&w);
+}
+
 /* truncate waits for what is in flight, and its own RPC holds off grants beyond: the store
  * that was on its way finds the file shorter. */
 VFS_TEST(truncate_vs_grant)
@@ -192,6 +210,7 @@ UNIT_MAIN("vfs end of file", VFS_BOTH(50, beyond_eof, "a load beyond the end: SI
 	  VFS_BOTH(52, tail_then_extend, "the scribbled tail reads as zeros once write() extends the file"),
 	  VFS_BOTH(53, truncate_vs_grant, "the file is cut while a store waits for its page: SIGBUS, nothing stored"),
 	  VFS_BOTH(54, truncate_vs_writeback, "a truncation waits for what is in flight"),
+	  VFS_BOTH(I16, killed_extension, "what a refused write added to the length goes with it"),
 	  VFS_BOTH(55, truncate_refused, "a refused truncation changes nothing here"),
 	  VFS_BOTH(56, truncate_cuts_record, "a truncation in the middle of a record shrinks it"),
 	  VFS_BOTH(56b, truncate_ends_record_in_page, "a record wholly beyond the new end goes, its page is clean"))

@@ -115,6 +115,8 @@ static void settle(void *space, const struct cm_record_view *r, enum cm_verdict 
 		space_punch(sp, r->first, r->last - r->first + 1);
 		break;
 	}
+	if (verdict != CM_VERDICT_KEEP)
+		cm_settle_size(sp->vnode, r->seq);
 	space_sync_size(sp);
 	space_unlock(sp);
 }

@@ -59,7 +59,7 @@ void cell_free(struct cell *cell);
 /* Writes what a client needs into dir (made if missing): ThisCell, CellServDB, krb5.conf,
  * and ccache/USER for each user, with a ticket that is good for `life_s` seconds. */
 int cell_write_client(struct cell *cell, const char *dir, int64_t life_s, struct rx_error *err);
-/* One user's ticket into the ccache FILE:path. */
+/* One user's ticket into the ccache FILE:path, or, for clients in this process, MEMORY:name. */
 int cell_write_ticket(struct cell *cell, const char *user, const char *path, int64_t life_s, struct rx_error *err);
 
 /* A command of `umafs-cell ctl` (doc/fault-scripts.md) other than those on rules. False: there

@@ -308,7 +308,7 @@ static krb5_error_code store(krb5_context ctx, const struct cell *cell, const st
 	krb5_error_code code;
 
 	memset(&creds, 0, sizeof(creds));
-	snprintf(name, sizeof(name), "FILE:%s", path);
+	snprintf(name, sizeof(name), "%s%s", strncmp(path, "MEMORY:", 7) ? "FILE:" : "", path);
 	code = krb5_build_principal(ctx, &creds.client, len, cell->realm, t->user, (char *)NULL);
 	if (!code)
 		code = krb5_build_principal(ctx, &creds.server, len, cell->realm, "afs", cell->name, (char *)NULL);

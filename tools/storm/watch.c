@@ -1,0 +1,185 @@
+/* What the server is seen to hold, store by store, and what clients tell the owners of
+ * changes. Every new byte must be one that its owner tried, must have come while a store
+ * in its owner's name was under way, and is newer than the one before; only a store of
+ * another client that covers it by accident may bring an older one back, and that must be
+ * told. On the server's and the clients' threads. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/storm/play.h"
+
+static int user_of(const char *name)
+{
+	for (unsigned u = 0; u < STORM_USERS; u++)
+		if (!strcmp(name, storm_user_name(u)))
+			return (int)u;
+	return -1;
+}
+
+static bool was_storing(const struct storm_storing *s, unsigned client, unsigned user)
+{
+	return s->now[client][user] > 0 || s->since[client][user];
+}
+
+static unsigned storing_clients(const struct storm_storing *s)
+{
+	unsigned clients = 0;
+
+	for (unsigned c = 0; c < STORM_CLIENTS; c++)
+		for (unsigned u = 0; u < STORM_USERS; u++)
+			if (was_storing(s, c, u))
+				clients |= 1u << c;
+	return clients;
+}
+
+static void went_back(struct storm_play *p, unsigned file, unsigned cell, uint8_t value)
+{
+	struct storm_cell *k = &p->files[file].cells[cell];
+	unsigned owner = storm_cell_owner(p, cell, NULL), others = storing_clients(&p->storing[file]);
+
+	others &= ~(1u << owner / STORM_USERS);
+	if (!p->mixed || !others) {
+		storm_broken(p, NULL, "file %u cell %u of %u goes back at the server, from %u to %u", file, cell, owner,
+			     k->on_server, value);
+		return;
+	}
+	if (p->nregresses < STORM_REGRESSES)
+		p->regresses[p->nregresses++] = (struct storm_regress){ .file = file, .cell = cell, .clients = others };
+	k->overwritten = true;
+	k->floor = value < k->floor ? value : k->floor;
+	memset(k->seen, 0, sizeof(k->seen));
+}
+
+static void look_at_cell(struct storm_play *p, unsigned file, unsigned cell, uint8_t value)
+{
+	struct storm_cell *k = &p->files[file].cells[cell];
+	unsigned owner = storm_cell_owner(p, cell, NULL), author = owner;
+
+	if (owner == STORM_CONTESTED) {
+		if (value == k->on_server || value == 0)
+			return;
+		author = (value - 1u) % STORM_ACTORS;
+	} else if (value == k->on_server) {
+		return;
+	} else if (value < k->on_server) {
+		went_back(p, file, cell, value);
+		k->on_server = value;
+		return;
+	}
+	if (owner == STORM_CONTESTED ? !(k->values[value / 32] >> value % 32 & 1) : value > k->tried)
+		storm_broken(p, NULL, "file %u cell %u: the server got %u, which nobody wrote", file, cell, value);
+	else if (!was_storing(&p->storing[file], author / STORM_USERS, author % STORM_USERS) &&
+		 owner != STORM_CONTESTED)
+		storm_broken(p, NULL, "file %u cell %u: the value %u of %u came in another's name", file, cell, value,
+			     author);
+	k->on_server = value;
+}
+
+static void look_at_file(struct storm_play *p, unsigned file)
+{
+	uint8_t *now = malloc(STORM_SIZE);
+	int64_t size = p->stage->ops->peek(p->stage, &p->files[file].fid, now, STORM_SIZE);
+
+	if (size >= 0 && size < STORM_SIZE)
+		storm_broken(p, NULL, "file %u has only %lld bytes at the server", file, (long long)size);
+	for (unsigned c = 0; size == STORM_SIZE && c < STORM_CELLS; c++)
+		look_at_cell(p, file, c, now[storm_cell_offset(c)]);
+	free(now);
+}
+
+static bool same(const struct cm_fid *a, const struct cm_fid *b)
+{
+	return a->volume == b->volume && a->vnode == b->vnode && a->unique == b->unique;
+}
+
+void storm_saw_store(struct storm_play *p, unsigned client, const char *user, const struct cm_fid *fid, bool over)
+{
+	int u = user_of(user);
+
+	if (client >= STORM_CLIENTS || !p->can_peek)
+		return;
+	rx_mutex_lock(&p->lock);
+	if (u < 0)
+		storm_broken(p, NULL, "client %u stores as \"%s\"", client, user);
+	for (unsigned f = 0; f < STORM_FILES && u >= 0; f++) {
+		struct storm_storing *s = &p->storing[f];
+
+		if (!same(&p->files[f].fid, fid))
+			continue;
+		if (!over) {
+			s->now[client][u]++;
+			continue;
+		}
+		p->counts->stores++;
+		s->now[client][u]--;
+		s->since[client][u] = true;
+		look_at_file(p, f);
+		memset(s->since, 0, sizeof(s->since));
+	}
+	rx_mutex_unlock(&p->lock);
+}
+
+/* ---- events ---- */
+
+static int file_of(const struct storm_play *p, const struct cm_fid *fid)
+{
+	for (unsigned f = 0; f < STORM_FILES; f++)
+		if (same(&p->files[f].fid, fid))
+			return (int)f;
+	return -1;
+}
+
+static void overwrote(struct storm_play *p, const struct storm_client *c, const struct cm_event *ev)
+{
+	struct cm_fid fid = cm_vnode_fid(ev->vnode);
+	int file = file_of(p, &fid);
+
+	for (unsigned i = 0; i < p->nregresses; i++) {
+		struct storm_regress *r = &p->regresses[i];
+		uint64_t off = storm_cell_offset(r->cell);
+
+		if ((int)r->file == file && (r->clients >> c->id & 1) && off >= ev->from && off < ev->to)
+			r->told = true;
+	}
+}
+
+void storm_event(void *arg, const struct cm_event *ev)
+{
+	struct storm_client *c = arg;
+	struct storm_play *p = c->play;
+	struct cm_token_info info;
+	int user;
+
+	if (ev->kind == CM_EVENT_DELAYED)
+		return; /* the client dies */
+	cm_token_info(ev->token, &info);
+	info.principal[strcspn(info.principal, "@")] = 0;
+	user = user_of(info.principal);
+	rx_mutex_lock(&p->lock);
+	if (user < 0)
+		storm_broken(p, NULL, "client %u had changes of \"%s\"", c->id, info.principal);
+	if (ev->kind == CM_EVENT_KILLED) {
+		p->counts->kills++;
+		if (user >= 0 && !p->ever_denied[user])
+			storm_broken(p, NULL, "client %u threw away a change of %s, who may store: %s", c->id,
+				     info.principal, ev->error.text);
+	}
+	if (ev->kind == CM_EVENT_OVERWROTE)
+		p->counts->overwrites++;
+	if (ev->kind == CM_EVENT_KILLED || ev->kind == CM_EVENT_OVERWROTE)
+		overwrote(p, c, ev);
+	rx_mutex_unlock(&p->lock);
+}
+
+void storm_watch_check(struct storm_play *p)
+{
+	for (unsigned i = 0; i < p->nregresses; i++) {
+		const struct storm_regress *r = &p->regresses[i];
+		bool died = false;
+
+		for (unsigned c = 0; c < STORM_CLIENTS; c++)
+			died |= (r->clients >> c & 1) && p->clients[c].lives > 1;
+		if (!r->told && !died)
+			storm_broken(p, NULL, "file %u cell %u was overwritten, and nobody told", r->file, r->cell);
+	}
+}
