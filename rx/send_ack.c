@@ -71,6 +71,13 @@ static bool valid(struct rx_call *call, const struct rx_ack *ack)
 		rx_call_fail(call, RX_CALL_DEAD, true);
 		return false;
 	}
+	if (call->client && ack->serial && rx_seq_diff(ack->first, call->tx_hard) < 0 &&
+	    rx_seq_diff(ack->serial, call->tx_hard_serial) > 0) {
+		/* It takes back, in answer to what was sent since, that it had a packet: it has
+		 * begun anew, knows of no such packet, and would wait for it for ever. */
+		rx_call_fail(call, RX_CALL_DEAD, true);
+		return false;
+	}
 	if (back < 0 || (back == 0 && rx_seq_diff(ack->previous, call->tx_previous) < 0 &&
 			 rx_seq_diff(ack->previous, call->tx_first + call->tx_window) < 0)) {
 		call->ep->count.stale_acks++;
@@ -181,6 +188,10 @@ void rx_send_acked(struct rx_call *call, const struct rx_ack *ack)
 	if (!valid(call, ack))
 		return;
 	call->heard_us = call->ep->now;
+	if (rx_seq_diff(ack->first, call->tx_hard) > 0) {
+		call->tx_hard = ack->first;
+		call->tx_hard_serial = call->conn->serial;
+	}
 	if (rx_seq_diff(ack->previous, call->tx_previous) > 0 &&
 	    rx_seq_diff(ack->previous, call->tx_first + call->tx_window) < 0)
 		call->tx_previous = ack->previous;
