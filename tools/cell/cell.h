@@ -11,6 +11,7 @@
 enum { CELL_FILESERVERS_MAX = 16 };
 
 struct fault_set;
+struct cell_disk;
 
 /* One call, as a hook sees it. Strings live during the hook only. */
 struct cell_rpc {
@@ -43,6 +44,7 @@ struct cell_config {
 	uint16_t port_shift;            /* added to 7000 ... 7005; umafs itself knows no other ports */
 	const char *keytab;             /* of afs/CELL; NULL: a new key */
 	const char *data;               /* directory that keeps everything; NULL: memory only */
+	struct cell_disk *disk;         /* that directory's files; NULL: the real ones; must outlive the cell */
 	const char *audit;              /* file that gets a line for each file server call; NULL: none */
 	const struct cell_hooks *hooks; /* NULL: none; must outlive the cell */
 	struct fault_set *faults;       /* its rpc rules come true; NULL: none; must outlive the cell */
@@ -57,7 +59,7 @@ void cell_free(struct cell *cell);
 /* Writes what a client needs into dir (made if missing): ThisCell, CellServDB, krb5.conf,
  * and ccache/USER for each user, with a ticket that is good for `life_s` seconds. */
 int cell_write_client(struct cell *cell, const char *dir, int64_t life_s, struct rx_error *err);
-/* One user's ticket into the ccache FILE:path. */
+/* One user's ticket into the ccache FILE:path, or, for clients in this process, MEMORY:name. */
 int cell_write_ticket(struct cell *cell, const char *user, const char *path, int64_t life_s, struct rx_error *err);
 
 /* Makes the read-only sites of a volume equal to it, and tells who has promises on them,
