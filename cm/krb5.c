@@ -21,7 +21,7 @@ struct session {
 	const struct cm_krb5_want *want;
 };
 
-enum { KVNO_KRB5 = 256 };
+enum { KVNO_KRB5 = 256, CLOCKS_DIFFER_S = 60 };
 
 static const char *advice(krb5_error_code code)
 {
@@ -85,6 +85,15 @@ static int krb5_fail(const struct session *s, krb5_error_code code, struct rx_er
 				  advice(code));
 	krb5_free_error_message(s->ctx, text);
 	return rc;
+}
+
+/* The library looks for tickets that are good by its own clock; ours may be another. */
+static void set_clock(krb5_context ctx, int64_t now_s)
+{
+	krb5_timestamp library = 0;
+
+	if (krb5_timeofday(ctx, &library) == 0 && llabs(now_s - (int64_t)(uint32_t)library) > CLOCKS_DIFFER_S)
+		krb5_set_real_time(ctx, (krb5_timestamp)now_s, -1);
 }
 
 /* Splits "KEYTAB:PRINCIPAL"; false if spec is a credential cache's name. An optional
@@ -281,6 +290,7 @@ int cm_krb5_credential(const struct cm_krb5_want *want, int64_t now_s, struct cm
 	if (code)
 		return rx_error_set(err, RX_ORIGIN_KRB5, (int32_t)code, EINVAL,
 				    "cannot start the Kerberos library: check krb5.conf");
+	set_clock(s.ctx, now_s);
 	if (want->spec && split_keytab(want->spec, file, principal))
 		rc = open_keytab(&s, file, principal, err);
 	else
