@@ -4,6 +4,7 @@
 #undef _FORTIFY_SOURCE /* its longjmp refuses to change stacks */
 #include <assert.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
@@ -55,7 +56,8 @@ struct world {
 	unsigned nready, room;
 	unsigned living, want_mutex;
 	bool stuck;
-	uint64_t now, rng, trace;
+	uint64_t now, rng, trace, turns;
+	sigset_t signals;
 	unsigned ids;
 };
 
@@ -154,7 +156,7 @@ static bool advance(struct world *w)
 	for (struct rx_thread *f = w->fibers; f; f = f->next)
 		if ((f->state == SLEEP || f->state == WAIT_COND) && f->deadline < next)
 			next = f->deadline;
-	if (next == UINT64_MAX)
+	if (next == UINT64_MAX || next > WORLD_DAYS_MAX * 86400000000u)
 		return false;
 	w->now = next > w->now ? next : w->now;
 	for (struct rx_thread *f = w->fibers; f; f = f->next) {
@@ -174,7 +176,7 @@ static struct rx_thread *choose(struct world *w)
 
 	if (!w->living)
 		return NULL;
-	if (!w->nready && !advance(w)) {
+	if (++w->turns > WORLD_TURNS_MAX || (!w->nready && !advance(w))) {
 		w->stuck = true;
 		return NULL;
 	}
@@ -224,6 +226,7 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	f->place.stack = malloc(STACK);
 	f->place.size = STACK;
 	getcontext(&f->place.first);
+	f->place.first.uc_sigmask = w->signals; /* whoever spawns may have blocked some just for that */
 	f->place.first.uc_stack.ss_sp = (void *)(uintptr_t)f->place.stack;
 	f->place.first.uc_stack.ss_size = STACK;
 	makecontext(&f->place.first, (void (*)(void))fiber_main, 2, (unsigned)((uintptr_t)f >> 32),
@@ -382,6 +385,7 @@ struct world *world_new(uint64_t seed)
 	w->env.ops = &ops;
 	w->rng = seed;
 	w->now = 1000000;
+	sigprocmask(SIG_SETMASK, NULL, &w->signals);
 	return w;
 }
 

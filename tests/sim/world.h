@@ -9,10 +9,13 @@
 
 struct world;
 
+enum { WORLD_TURNS_MAX = 20000000, WORLD_DAYS_MAX = 2 };
+
 struct world *world_new(uint64_t seed);
 void world_free(struct world *w);
 struct rx_env *world_env(struct world *w);
-/* Runs main_fn(arg) as the first fiber until every fiber has ended. */
+/* Runs main_fn(arg) as the first fiber until every fiber has ended. False: nobody can go on,
+ * or they go on without an end (WORLD_TURNS_MAX turns, WORLD_DAYS_MAX of their clock). */
 bool world_run(struct world *w, void (*main_fn)(void *), void *arg);
 void world_yield(struct world *w);
 /* Lets virtual time pass. */
