@@ -612,6 +612,37 @@ static void forgotten(void)
 	rig_stop(&R);
 }
 
+/* ... or it has the first half, and not the second, which its predecessor had seen too. */
+static void half_forgotten(void)
+{
+	static const char text[2000];
+	struct rx_conn *conn;
+	struct rx_call *call;
+
+	begin();
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, text, sizeof text);
+	rx_core_call_flush(call, R.now);
+	while (rig_pull(&R))
+		;
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	rig_ack(&R, 1, 1, 2, RX_ACK_DELAY, "11");
+	do
+		rig_wait(&R, 20000000);
+	while (rig_pull(&R) != RX_ACK);
+	CU_ASSERT(R.ack.reason == RX_ACK_PING);
+	answer(2, 1, RX_ACK_PING_RESPONSE, R.h.serial);
+	CU_ASSERT(rig_pull(&R) == RX_DATA && R.h.seq == 2);
+	answer(3, 2, RX_ACK_REQUESTED, R.h.serial);
+	CU_ASSERT(call->state == RX_CS_RECV && !rig_pull(&R));
+	rx_core_call_end(call, R.now, 1);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
 static void jumbogram(void)
 {
 	static uint8_t body[2 * 1416 + 3];
@@ -651,4 +682,5 @@ UNIT_MAIN("call", { "RX-18 single packet call: exact packets", single },
 	  { "big packets only from peers that have proven themselves", oversize },
 	  { "a server that answers PINGs lives, whatever else its ACKs say", unread_request },
 	  { "a server that has forgotten half of a request is not waited for", forgotten },
+	  { "... nor for one that has forgotten the other half", half_forgotten },
 	  { "RX-53 jumbogram delivered", jumbogram })
