@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 static unsigned hash(const struct cm_fid *f)
 {
@@ -106,7 +107,7 @@ static struct cm_vnode *evict(struct cm *cm)
 {
 	struct cm_vnode *v = cm->lru.lru_prev;
 
-	if (cm->nunused <= CM_VNODE_KEEP)
+	if (cm->nunused <= CM_VNODE_KEEP && !(cm->nunused && UMAFS_MAYBE(cm->env, VNODE_EVICTED)))
 		return NULL;
 	lru_remove(v);
 	for (struct cm_vnode **p = &cm->vnodes[hash(&v->fid)]; *p; p = &(*p)->hash_next) {

@@ -58,6 +58,8 @@ struct world {
 	bool stuck;
 	uint64_t now, rng, trace, turns;
 	sigset_t signals;
+	unsigned maybe;                                  /* per 1000; 0: never */
+	uint64_t seasons[(UMAFS_MAYBE_COUNT + 63) / 64]; /* where */
 	unsigned ids;
 };
 
@@ -255,6 +257,37 @@ void world_sleep_us(struct world *w, uint64_t us)
 	leave(f);
 }
 
+static struct world_maybe_count maybe_counts[] = {
+#define COUNT(point) { .name = #point },
+	UMAFS_MAYBES(COUNT)
+#undef COUNT
+};
+
+const struct world_maybe_count *world_maybe_counts(void)
+{
+	return maybe_counts;
+}
+
+void world_set_maybe(struct world *w, unsigned per_1000)
+{
+	w->maybe = per_1000;
+	for (size_t i = 0; i < sizeof(w->seasons) / sizeof(*w->seasons); i++)
+		w->seasons[i] = world_random(w) & world_random(w);
+}
+
+static bool maybe(struct rx_env *env, int which)
+{
+	struct world *w = world_of(env);
+	bool taken;
+
+	maybe_counts[which].reached++;
+	if (!w->maybe || !(w->seasons[which / 64] >> which % 64 & 1))
+		return false;
+	taken = world_random(w) % 1000 < w->maybe;
+	maybe_counts[which].taken += taken;
+	return taken;
+}
+
 static uint64_t now_us(struct rx_env *env)
 {
 	return world_of(env)->now;
@@ -376,6 +409,7 @@ static const struct rx_env_ops ops = {
 	.cond_destroy = cond_init,
 	.wait = cond_wait,
 	.wake = wake,
+	.maybe = maybe,
 };
 
 struct world *world_new(uint64_t seed)

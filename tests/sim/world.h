@@ -5,7 +5,7 @@
 #ifndef UMAFS_TESTS_SIM_WORLD_H
 #define UMAFS_TESTS_SIM_WORLD_H
 
-#include "rx/env.h"
+#include "rx/maybe.h"
 
 struct world;
 
@@ -25,5 +25,14 @@ uint64_t world_random(struct world *w);
  * operations returned. Equal seeds must give equal traces. */
 uint64_t world_trace(const struct world *w);
 void world_note(struct world *w, const void *data, size_t len);
+
+/* Of the places of rx/maybe.h the seed picks some; there the rarer way is taken so many times
+ * in a thousand, from now on. Counts are those of all worlds of the process. */
+void world_set_maybe(struct world *w, unsigned per_1000);
+struct world_maybe_count {
+	const char *name;
+	uint64_t reached, taken;
+};
+const struct world_maybe_count *world_maybe_counts(void); /* UMAFS_MAYBE_COUNT of them */
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rx/maybe.h"
 #include "tools/cell/disk.h"
 #include "tools/cell/store_log.h"
 
@@ -189,7 +190,7 @@ static int dir_commit(struct cell_store *store)
 {
 	struct dir_store *s = (struct dir_store *)store;
 
-	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX) {
+	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX || UMAFS_MAYBE(s->cell->env, CELL_COMPACT)) {
 		if (compact(s))
 			return -1;
 	} else if (s->pending.len) {
