@@ -12,7 +12,7 @@
 #include "tests/sim/site.h"
 #include "tests/sim/soft_mmu.h"
 #include "tests/unit.h"
-#include "vfs-emu/vfs.h"
+#include "vfs-emu/instance.h"
 
 enum {
 	CLIENTS = 2,
@@ -184,8 +184,9 @@ static void client_end(struct play *p, unsigned i, bool dying)
 {
 	struct client *c = &p->clients[i];
 
-	vfs_free(c->vfs);
+	vfs_stop(c->vfs); /* what is dirty in it the cache manager asks for at its end */
 	HOLDS(p, cm_free(c->cm, dying ? 0 : 60000) == 0 || dying);
+	vfs_free(c->vfs);
 }
 
 /* ---- what actors do ---- */

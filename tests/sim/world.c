@@ -1,6 +1,6 @@
 /* See world.h. A fiber begins by swapcontext and is switched by _setjmp and _longjmp, which
- * make no system call; ASan is told of each switch. Not thread safe: the whole world lives on
- * the thread that calls world_run. */
+ * make no system call; ASan is told of each switch, valgrind of each stack. Not thread safe:
+ * the whole world lives on the thread that calls world_run. */
 #undef _FORTIFY_SOURCE /* its longjmp refuses to change stacks */
 #include <assert.h>
 #include <setjmp.h>
@@ -20,6 +20,15 @@
 #define SWITCH_DONE(save, stack, size) ((void)(save), (void)(stack), (void)(size))
 #endif
 
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define STACK_BEGIN(from, size) VALGRIND_STACK_REGISTER(from, from + size)
+#define STACK_END(id) VALGRIND_STACK_DEREGISTER(id)
+#else
+#define STACK_BEGIN(from, size) ((void)(from), 0u)
+#define STACK_END(id) ((void)(id))
+#endif
+
 enum { STACK = 256 * 1024 };
 
 enum fiber_state { READY, WAIT_MUTEX, WAIT_COND, WAIT_JOIN, SLEEP, ENDED };
@@ -32,6 +41,7 @@ struct place {
 	const void *stack;
 	size_t size;
 	void *fake_stack; /* ASan's */
+	unsigned valgrind;
 };
 
 struct rx_thread {
@@ -227,6 +237,7 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	f->id = ++w->ids;
 	f->place.stack = malloc(STACK);
 	f->place.size = STACK;
+	f->place.valgrind = STACK_BEGIN((const char *)f->place.stack, STACK);
 	getcontext(&f->place.first);
 	f->place.first.uc_sigmask = w->signals; /* whoever spawns may have blocked some just for that */
 	f->place.first.uc_stack.ss_sp = (void *)(uintptr_t)f->place.stack;
@@ -429,6 +440,7 @@ void world_free(struct world *w)
 		struct rx_thread *f = w->fibers;
 
 		w->fibers = f->next;
+		STACK_END(f->place.valgrind);
 		free((void *)(uintptr_t)f->place.stack);
 		free(f);
 	}
