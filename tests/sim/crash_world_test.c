@@ -388,12 +388,12 @@ static void set_weather(struct play *p)
 
 static bool begin(struct play *p)
 {
-	const struct sim_disk_dice brief = { .brief = dice(p, 3) * 50 };
+	const struct sim_disk_dice bad = { .brief = dice(p, 3) * 50, .eio = dice(p, 3) * 10, .full = dice(p, 3) * 20 };
 	struct rx_error err = { 0 };
 
 	set_weather(p);
 	sim_site_init(&p->site, p->world, p->net, true);
-	sim_site_set_dice(&p->site, &brief);
+	sim_site_set_dice(&p->site, &bad);
 	p->life_s = dice(p, 2) ? 36000 : 20 + dice(p, 60);
 	if (sim_site_start(&p->site, &err)) {
 		printf("\n  the cell: %s\n", err.text);
