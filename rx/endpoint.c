@@ -216,7 +216,8 @@ static struct rx_call *server_call(struct rx_conn *conn, const struct rx_header 
 		busy(conn, h);
 		return NULL;
 	}
-	if (h->seq == 1 && UMAFS_MAYBE(conn->ep->cfg.maybe, BUSY_CHANNEL)) {
+	if (h->seq == 1 && !ch->busy_at && UMAFS_MAYBE(conn->ep->cfg.maybe, BUSY_CHANNEL)) {
+		ch->busy_at = conn->ep->now + 1; /* once a channel: the client's patience ends */
 		busy(conn, h);
 		return NULL;
 	}

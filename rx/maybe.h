@@ -26,7 +26,7 @@
 	X(WINDOW_OF_ONE)       /* announced by the receiver */                                                         \
 	X(CWND_OF_ONE)         /* kept by the sender */                                                                \
 	X(PACKET_SHORT)        /* half as full as it could be */                                                       \
-	X(BUSY_CHANNEL)        /* a new call is answered BUSY first */                                                 \
+	X(BUSY_CHANNEL)        /* a new call is answered BUSY first, once */                                           \
 	X(CHALLENGE_TWICE)                                                                                             \
 	X(RESPONSE_TWICE)                                                                                              \
 	X(PING_NOW)                                                                                                    \

@@ -196,6 +196,22 @@ static void scribble(struct play *p, struct vfs_file *f, struct model *m, bool o
 		HOLDS(p, vfs_munmap(p->vfs, (void *)map, pages * CM_PAGE, NULL) == 0);
 }
 
+/* The page between two that are dirty. */
+static void close_gap(struct play *p, struct vfs_file *f, struct model *m)
+{
+	static const unsigned order[] = { 0, 2, 1 };
+	size_t first = dice(p, PAGES - 2);
+	uint8_t page[CM_PAGE];
+
+	for (unsigned i = 0; i < 3; i++) {
+		size_t off = (first + order[i]) * CM_PAGE;
+
+		fill(p, page, CM_PAGE);
+		HOLDS(p, vfs_pwrite(f, page, CM_PAGE, off, NULL) == CM_PAGE);
+		put(p, m, page, CM_PAGE, off);
+	}
+}
+
 static void content(struct play *p, unsigned i)
 {
 	bool other = dice(p, 3) == 0;
@@ -215,7 +231,10 @@ static void content(struct play *p, unsigned i)
 		return;
 	}
 	for (unsigned n = 1 + dice(p, 4); n > 0; n--) {
-		switch (dice(p, 5)) {
+		switch (dice(p, 6)) {
+		case 3:
+			close_gap(p, f, m);
+			break;
 		case 0:
 			fill(p, buf, len);
 			HOLDS(p, vfs_pwrite(f, buf, len, off, NULL) == (ssize_t)len);
