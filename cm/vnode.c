@@ -433,9 +433,17 @@ void cm_mutate_end(struct cm_vnode *v)
 	rx_mutex_unlock(&v->lock);
 }
 
+/* Not by address: that would be another order in another run. */
+static bool is_before(const struct cm_vnode *a, const struct cm_vnode *b)
+{
+	if (a->fid.volume != b->fid.volume)
+		return a->fid.volume < b->fid.volume;
+	return a->fid.vnode != b->fid.vnode ? a->fid.vnode < b->fid.vnode : a->fid.unique < b->fid.unique;
+}
+
 void cm_mutate_begin2(struct cm_vnode *a, struct cm_vnode *b)
 {
-	struct cm_vnode *first = !b || b == a || (uintptr_t)a < (uintptr_t)b ? a : b;
+	struct cm_vnode *first = !b || b == a || is_before(a, b) ? a : b;
 
 	cm_mutate_begin(first);
 	if (b && b != a)
