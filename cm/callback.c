@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { STATE_STATD = 1, STATE_RO = 4, MV_PLAIN = 0, MV_MOUNT = 1, MV_ROOT = 2, XSTATS_VERSION = 2 };
 
@@ -31,7 +32,7 @@ static void remember_break(struct cm *cm, const struct afs_fid *fid)
 
 bool cm_break_heard(struct cm *cm, const struct cm_fid *fid, uint64_t since_us)
 {
-	bool heard = false;
+	bool heard = UMAFS_MAYBE(cm->env, BREAK_THOUGHT_HEARD);
 
 	rx_mutex_lock(&cm->lock);
 	/* If the oldest one kept is that young, ours may have been pushed out. */

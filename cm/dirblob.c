@@ -9,6 +9,7 @@
 
 #include "cm/dir.h"
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { TRIES = 10 };
 
@@ -85,6 +86,8 @@ int cm_dir_blob(struct cm_vnode *dir, struct cm_token *t, struct cm_blob **out, 
 	char buf[384];
 	bool whole;
 
+	if (UMAFS_MAYBE(dir->cm->env, BLOB_FORGOTTEN))
+		cm_dir_forget(dir);
 	for (int i = 0; i < TRIES; i++) {
 		if (cm_getattr(dir, t, &attr, err))
 			return -1;
@@ -165,6 +168,10 @@ void cm_dir_edit(struct cm_vnode *dir, struct cm_blob *before, const struct cm_d
 		if (after)
 			memcpy(after->bytes, copy.data, copy.len);
 		free(copy.data);
+	}
+	if (UMAFS_MAYBE(dir->cm->env, DIR_NOT_EDITED)) {
+		cm_blob_put(after);
+		after = NULL;
 	}
 	rx_mutex_lock(&dir->lock);
 	old = dir->blob;

@@ -8,6 +8,7 @@
 
 #include "cm/dir.h"
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { LINK_MODE = 0777, MOUNT_MODE = 0644, FILE_MODE = 0644, DIR_MODE = 0755 };
 
@@ -61,6 +62,8 @@ static int apply_dir(struct cm_vnode *dir, struct cm_token *t, const struct cm_n
 		.kind = CM_REPLY_MUTATION, .status = st, .sync = sync, .server = op->server, .own_changes = 1
 	};
 
+	if (UMAFS_MAYBE(dir->cm->env, BREAK_AFTER_CHANGE))
+		cm_vnode_break(dir);
 	return cm_vnode_apply(dir, t, q, &r, err);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { SPLIT_FROM = 512 * 1024, PIECES = 4, PIECE_ALIGN = 64 * 1024, MAX32 = 0x7fffffff };
 
@@ -80,6 +81,8 @@ static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint
 		return cm_advise(v, t, v->fid.vnode % 2 ? CM_RIGHT_LOOKUP : CM_RIGHT_READ, err);
 	*version = afs_status_version(&out.status);
 	r.server = op.server;
+	if (UMAFS_MAYBE(v->cm->env, BREAK_AFTER_FETCH))
+		cm_vnode_break(v);
 	return cm_vnode_apply(v, t, &q, &r, err);
 }
 
@@ -146,7 +149,8 @@ static int join(const struct piece *p, unsigned n, size_t *got, uint64_t *versio
 static int fetch_split(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint8_t *buf, size_t len, size_t *got,
 		       uint64_t *version, struct rx_error *err)
 {
-	size_t each = (len / PIECES + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN, at = 0;
+	size_t align = len < SPLIT_FROM ? CM_PAGE : PIECE_ALIGN, each = (len / PIECES + align - 1) / align * align,
+	       at = 0;
 	struct piece pieces[PIECES];
 	struct split s = { .running = 0 };
 	unsigned n = 0;
@@ -175,16 +179,17 @@ static int fetch_split(struct cm_vnode *v, struct cm_token *t, uint64_t off, uin
 int cm_fetch(struct cm_vnode *v, struct cm_token *t, uint64_t off, void *buf, size_t len, size_t *got,
 	     uint64_t *version, struct rx_error *err)
 {
+	bool small = len > CM_PAGE && UMAFS_MAYBE(v->cm->env, FETCH_SPLIT);
 	uint64_t n, end;
 	int rc;
 
 	*got = 0;
-	if (len >= SPLIT_FROM) {
+	if (len >= SPLIT_FROM || small) {
 		rx_mutex_lock(&v->lock);
 		end = v->attr.server_size;
 		rx_mutex_unlock(&v->lock);
 		/* Not for what is mostly beyond the end of the file. */
-		if (end > off && end - off >= SPLIT_FROM) {
+		if (end > off && (end - off >= SPLIT_FROM || small)) {
 			rc = fetch_split(v, t, off, buf, len, got, version, err);
 			if (rc <= 0)
 				return rc;
@@ -269,6 +274,8 @@ static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s,
 	struct cm_noted q;
 	struct cm_op op;
 
+	if (UMAFS_MAYBE(v->cm->env, BREAK_BEFORE_STORE))
+		cm_vnode_break(v);
 	cm_op_begin(&op, v, t, "StoreData", flags);
 	while (cm_op_next(&op)) {
 		cm_vnode_note(v, op.server, &q);
@@ -282,6 +289,8 @@ static int store_locked(struct cm_vnode *v, struct cm_token *t, struct store *s,
 	if (cm_op_end(&op, err))
 		return cm_advise(v, t, CM_RIGHT_WRITE, err);
 	r.server = op.server;
+	if (UMAFS_MAYBE(v->cm->env, BREAK_AFTER_STORE))
+		cm_vnode_break(v);
 	return cm_vnode_apply(v, t, &q, &r, err);
 }
 

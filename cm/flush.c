@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cm/record.h"
+#include "rx/maybe.h"
 
 enum { UAE = 49733376, GRACE_US = 300 * 1000000, BACKOFF_MAX_S = 60, PUT_OFF_US = 20000 };
 
@@ -295,8 +296,13 @@ static void flush_worker(void *arg)
 
 	rx_mutex_lock(&rs->lock);
 	rs->queued = false;
-	while (!rs->writing && rs->ops && (r = pick_due(rs, rx_now_us(rs->lock.env), &next)) != NULL)
+	while (!rs->writing && rs->ops && (r = pick_due(rs, rx_now_us(rs->lock.env), &next)) != NULL) {
+		if (UMAFS_MAYBE(rs->lock.env, FLUSH_LATER)) {
+			cm_flush_timer(v, rx_now_us(rs->lock.env) + PUT_OFF_US);
+			break;
+		}
 		flush_and_put(rs, r, false, NULL);
+	}
 	rx_mutex_unlock(&rs->lock);
 	cm_vnode_put(v);
 }

@@ -335,7 +335,8 @@ int cm_op_result(struct cm_op *op, int rc)
 	}
 	op->in_doubt = op->in_doubt || may_have_run(&op->error);
 	action = classify(op, &op->error);
-	retire = action == RECONNECT;
+	/* A server that is silent may know this connection at an address that is no longer ours. */
+	retire = action == RECONNECT || is_network(&op->error);
 	cm_conn_put(op->conn, retire);
 	if (is_network(&op->error))
 		cm_server_mark(op->server, &op->addr, op->error.code == RX_CALL_TIMEOUT);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cm/record.h"
+#include "rx/maybe.h"
 
 /* One record is one StoreData: small for mappings, where a refusal costs every page of
  * it; large for write(), where a big sequential store is one stream. */
@@ -118,11 +119,12 @@ void cm_record_remove(struct cm_records *rs, struct cm_record *r)
 	free(r);
 }
 
-static bool joinable(const struct cm_record *r, const struct cm_token *t, bool mapped)
+static bool joinable(const struct cm_records *rs, const struct cm_record *r, const struct cm_token *t, bool mapped)
 {
 	uint64_t max = r->mapped || mapped ? PAGES_MAX_MAPPED : PAGES_MAX_WRITTEN;
 
-	return r->token == t && r->state == CM_RECORD_PENDING && r->last - r->first + 1 < max;
+	return r->token == t && r->state == CM_RECORD_PENDING && r->last - r->first + 1 < max &&
+	       !UMAFS_MAYBE(rs->lock.env, RECORD_APART);
 }
 
 /* Joins `next` onto `r` where they touch: both PENDING, of one token, and no unwritten
@@ -135,6 +137,8 @@ static bool coalesce(struct cm_records *rs, struct cm_record *r)
 	if (!next || next->token != r->token || next->first != r->last + 1)
 		return false;
 	if (r->state != CM_RECORD_PENDING || next->state != CM_RECORD_PENDING)
+		return false;
+	if (UMAFS_MAYBE(rs->lock.env, RECORD_UNMERGED))
 		return false;
 	if (r->to_last != CM_PAGE || next->off_first != 0 || next->last - r->first + 1 > max)
 		return false;
@@ -158,13 +162,14 @@ static struct cm_record *extend(struct cm_records *rs, struct cm_token *t, uint6
 {
 	struct cm_record *prev = index ? at_or_after(rs, index - 1) : NULL, *next = at_or_after(rs, index);
 
-	if (prev && prev->last == index - 1 && joinable(prev, t, mapped) && prev->to_last == CM_PAGE && from == 0) {
+	if (prev && prev->last == index - 1 && joinable(rs, prev, t, mapped) && prev->to_last == CM_PAGE && from == 0) {
 		prev->last = index;
 		prev->to_last = to;
 		prev->mapped |= mapped;
 		return prev;
 	}
-	if (next && next->first == index + 1 && joinable(next, t, mapped) && next->off_first == 0 && to == CM_PAGE) {
+	if (next && next->first == index + 1 && joinable(rs, next, t, mapped) && next->off_first == 0 &&
+	    to == CM_PAGE) {
 		next->first = index;
 		next->off_first = from;
 		next->mapped |= mapped;
@@ -246,6 +251,10 @@ enum cm_grant cm_record_grant(struct cm_vnode *v, struct cm_token *t, uint64_t i
 		r->end = index * CM_PAGE + to;
 	check(rs);
 	cm_record_view(r, view);
+	if (r->state == CM_RECORD_PENDING && UMAFS_MAYBE(rs->lock.env, RECORD_CLOSED)) {
+		cm_record_set_state(r, CM_RECORD_CONFLICTING);
+		cm_flush_kick(rs);
+	}
 	rx_mutex_unlock(&rs->lock);
 	while (dropped-- > 0)
 		cm_vnode_put(v);

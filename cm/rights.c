@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { REFUSAL_US = 5 * 1000000 };
 
@@ -87,6 +88,8 @@ static int look(struct cm_vnode *v, struct cm_token *t, bool fresh, uint32_t *ri
 {
 	bool have;
 
+	if (UMAFS_MAYBE(v->cm->env, RIGHTS_FORGOTTEN))
+		cm_forget_rights(v, t);
 	rx_mutex_lock(&v->lock);
 	have = !fresh && cm_vnode_good(v) && cm_rights_cached(v, t, rights, got_us);
 	rx_mutex_unlock(&v->lock);
@@ -186,6 +189,8 @@ static int may(struct cm_vnode *v, struct cm_token *t, bool write, struct rx_err
 
 	if (write && (!v->volume || v->volume->kind != CM_VOL_RW))
 		return rx_error_set(err, RX_ORIGIN_ERRNO, EROFS, EROFS, "%s is read-only", cm_vnode_text(v, buf));
+	if (UMAFS_MAYBE(v->cm->env, BREAK_BEFORE_RIGHTS))
+		cm_vnode_break(v);
 	if (look(v, t, false, &rights, &attr, &got, err))
 		return -1;
 	missing = write ? missing_to_write(t, &attr, rights) : missing_to_read(t, &attr, rights);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { BUSY_USERS = 3, DOWN_STEP_S = 5, DOWN_MAX_S = 30, GOODBYE_S = 3 };
 
@@ -250,7 +251,7 @@ int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t servic
 			best = c;
 	}
 	/* One channel of each stays free for status calls. */
-	if (!best || (best->users >= BUSY_USERS && n < CM_CONNS_PER_TOKEN)) {
+	if (!best || (n < CM_CONNS_PER_TOKEN && (best->users >= BUSY_USERS || UMAFS_MAYBE(s->cm->env, CONN_ANOTHER)))) {
 		struct cm_conn *fresh = conn_new(s, addr, service, token_id, generation, sec, err);
 
 		if (fresh)
@@ -273,7 +274,7 @@ void cm_conn_put(struct cm_conn *c, bool retire)
 
 	rx_mutex_lock(&cm->lock);
 	c->users--;
-	if (retire || rx_conn_error(c->rx) != 0)
+	if (retire || rx_conn_error(c->rx) != 0 || UMAFS_MAYBE(cm->env, CONN_RETIRED))
 		c->retired = true;
 	rx = unlink_unused(c);
 	rx_mutex_unlock(&cm->lock);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { LONE_RIGHTS_US = 60 * 1000000, PREFETCH_MAX = AFS_CB_MAX };
 
@@ -219,7 +220,7 @@ int cm_vnode_apply(struct cm_vnode *v, struct cm_token *t, const struct cm_noted
 				.expiration_s = r->callback ? r->callback->expires : 0,
 			};
 
-			if (cm_promise_install(&v->promise, q, &facts))
+			if (!UMAFS_MAYBE(v->cm->env, PROMISE_NOT_TAKEN) && cm_promise_install(&v->promise, q, &facts))
 				v->ends_us = v->promise.until_us;
 		}
 	}
@@ -266,6 +267,8 @@ int cm_vnode_fetch_status(struct cm_vnode *v, struct cm_token *t, struct rx_erro
 	if (cm_op_end(&op, err))
 		return cm_advise(v, t, v->fid.vnode % 2 ? CM_RIGHT_LOOKUP : CM_RIGHT_READ, err);
 	r.server = op.server;
+	if (UMAFS_MAYBE(v->cm->env, BREAK_AFTER_STATUS))
+		cm_vnode_break(v);
 	return cm_vnode_apply(v, t, &q, &r, err);
 }
 
@@ -278,6 +281,7 @@ int cm_getattr(struct cm_vnode *v, struct cm_token *t, struct cm_attr *out, stru
 	rx_mutex_lock(&v->lock);
 	have = cm_vnode_good(v) && cm_rights_cached(v, t, &rights, &got);
 	rx_mutex_unlock(&v->lock);
+	have = have && !(v->volume && UMAFS_MAYBE(v->cm->env, STATUS_ASKED));
 	if (!have && cm_vnode_fetch_status(v, t, err))
 		return -1;
 	rx_mutex_lock(&v->lock);
@@ -325,6 +329,8 @@ bool cm_is_current(const struct cm_vnode *cv, uint64_t version)
 
 int cm_validate(struct cm_vnode *v, struct cm_token *t, uint64_t *version, struct rx_error *err)
 {
+	if (UMAFS_MAYBE(v->cm->env, BREAK_BEFORE_VALIDATE))
+		cm_vnode_break(v);
 	if (!cm_is_valid(v) && cm_vnode_fetch_status(v, t, err))
 		return -1;
 	rx_mutex_lock(&v->lock);

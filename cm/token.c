@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum {
 	RENEW_BEFORE_S = 300, /* look for a newer ticket when ours ends so soon */
@@ -183,7 +184,7 @@ int cm_token_credential(struct cm_token *t, struct rx_security **sec, uint64_t *
 	rx_mutex_lock(&t->lock);
 	look = should_look(t, now_s, rx_now_us(cm->env));
 	/* One that is nearly dead is worth a look each time: somebody may have run kinit. */
-	look = look || t->cred.expires - now_s < DEAD_BEFORE_S;
+	look = look || t->cred.expires - now_s < DEAD_BEFORE_S || UMAFS_MAYBE(cm->env, TOKEN_LOOK);
 	rx_mutex_unlock(&t->lock);
 	if (look)
 		(void)cm_token_refresh(t, NULL);

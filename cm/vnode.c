@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 static unsigned hash(const struct cm_fid *f)
 {
@@ -106,7 +107,7 @@ static struct cm_vnode *evict(struct cm *cm)
 {
 	struct cm_vnode *v = cm->lru.lru_prev;
 
-	if (cm->nunused <= CM_VNODE_KEEP)
+	if (cm->nunused <= CM_VNODE_KEEP && !(cm->nunused && UMAFS_MAYBE(cm->env, VNODE_EVICTED)))
 		return NULL;
 	lru_remove(v);
 	for (struct cm_vnode **p = &cm->vnodes[hash(&v->fid)]; *p; p = &(*p)->hash_next) {
@@ -453,9 +454,17 @@ void cm_mutate_end(struct cm_vnode *v)
 	rx_mutex_unlock(&v->lock);
 }
 
+/* Not by address: that would be another order in another run. */
+static bool is_before(const struct cm_vnode *a, const struct cm_vnode *b)
+{
+	if (a->fid.volume != b->fid.volume)
+		return a->fid.volume < b->fid.volume;
+	return a->fid.vnode != b->fid.vnode ? a->fid.vnode < b->fid.vnode : a->fid.unique < b->fid.unique;
+}
+
 void cm_mutate_begin2(struct cm_vnode *a, struct cm_vnode *b)
 {
-	struct cm_vnode *first = !b || b == a || (uintptr_t)a < (uintptr_t)b ? a : b;
+	struct cm_vnode *first = !b || b == a || is_before(a, b) ? a : b;
 
 	cm_mutate_begin(first);
 	if (b && b != a)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum {
 	TTL_RW_S = 3600,
@@ -273,7 +274,8 @@ static bool is_fresh(struct cm_family *f)
 {
 	struct cm *cm = f->cell->cm;
 
-	return f->loaded_us != 0 && rx_now_us(cm->env) - f->loaded_us < time_to_live(f) * (uint64_t)1000000;
+	return f->loaded_us != 0 && rx_now_us(cm->env) - f->loaded_us < time_to_live(f) * (uint64_t)1000000 &&
+	       !UMAFS_MAYBE(cm->env, VOLUME_ASKED);
 }
 
 int cm_family_get(struct cm_cell *cell, const char *name, struct cm_family **out, struct rx_error *err)

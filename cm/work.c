@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cm/internal.h"
+#include "rx/maybe.h"
 
 enum { EXPIRE_EVERY_US = 5 * 1000 * 1000 };
 
@@ -43,7 +44,7 @@ static void worker(void *arg)
 bool cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 {
 	struct cm_works *w = &cm->works;
-	struct cm_work_item *item = malloc(sizeof(*item));
+	struct cm_work_item *item = UMAFS_MAYBE(cm->env, WORK_REFUSED) ? NULL : malloc(sizeof(*item));
 	size_t waiting = 1;
 
 	if (!item)
@@ -56,7 +57,7 @@ bool cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 		waiting++;
 	*w->tail = item;
 	w->tail = &item->next;
-	if (waiting > w->idle && w->nthreads < CM_WORKERS) {
+	if ((waiting > w->idle || UMAFS_MAYBE(cm->env, WORKER_MORE)) && w->nthreads < CM_WORKERS) {
 		struct rx_thread *t = rx_thread_spawn(cm->env, "cm-worker", worker, cm);
 
 		if (t)
@@ -94,10 +95,12 @@ void cm_flush_timer(struct cm_vnode *v, uint64_t when_us)
 /* Takes one vnode whose time has come off the list. *next: when another look is due. */
 static struct cm_vnode *take_due(struct cm_works *w, uint64_t now, uint64_t *next)
 {
+	bool early = w->timers && UMAFS_MAYBE(w->lock.env, TIMER_EARLY);
+
 	for (struct cm_vnode **p = &w->timers; *p; p = &(*p)->timer_next) {
 		struct cm_vnode *v = *p;
 
-		if (v->timer_us <= now) {
+		if (v->timer_us <= now || early) {
 			*p = v->timer_next;
 			v->in_timer = false;
 			return v;

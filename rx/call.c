@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rx/endpoint.h"
+#include "rx/maybe.h"
 
 enum { KEEP_CALLS = 256, PINGS_PER_DEAD = 6, LAST_ACK_US = 100000 };
 
@@ -89,7 +90,7 @@ void rx_call_release(struct rx_call *call)
 	rx_call_unready(call);
 	rx_timer_stop(&ep->timers, &call->timer);
 	ep->ncalls--;
-	if (ep->nfree_calls >= KEEP_CALLS) {
+	if (ep->nfree_calls >= KEEP_CALLS || UMAFS_MAYBE(ep->cfg.maybe, CALL_NOT_KEPT)) {
 		free(call);
 		return;
 	}
@@ -206,7 +207,7 @@ static bool liveness(struct rx_call *call, uint64_t now, uint64_t *next)
 		*next = dead_at;
 	if (call->state == RX_CS_DALLY || call->state == RX_CS_PRECALL)
 		return true;
-	if (call->sent_us + interval <= now) {
+	if (call->sent_us + interval <= now || UMAFS_MAYBE(call->ep->cfg.maybe, PING_NOW)) {
 		rx_call_ping(call);
 		call->sent_us = now;
 	}

@@ -62,6 +62,8 @@ struct rx_call {
 	struct rx_packet *tx_cur;                    /* being filled, no seq yet */
 	uint32_t tx_first, tx_top, tx_next, tx_high; /* tx_high: one beyond the highest acknowledged */
 	uint32_t tx_previous;
+	uint32_t tx_hard;        /* the highest firstPacket of any ACK */
+	uint32_t tx_news_serial; /* our last serial when an ACK last said something new */
 	unsigned tx_window, tx_flight, tx_lost;
 	bool tx_done;    /* LAST is queued, or the peer's reply made the rest moot */
 	bool tx_moot;    /* the peer answered early: what is written goes nowhere */

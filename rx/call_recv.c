@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rx/endpoint.h"
+#include "rx/maybe.h"
 
 enum {
 	SOFT_ACK_US = 100000,
@@ -72,7 +73,7 @@ void rx_recv_ack_now(struct rx_call *call, enum rx_ack_reason reason, uint32_t s
 
 static void ack_later(struct rx_call *call)
 {
-	uint64_t at = call->ep->now + SOFT_ACK_US;
+	uint64_t at = call->ep->now + (UMAFS_MAYBE(call->ep->cfg.maybe, ACK_AT_ONCE) ? 0 : SOFT_ACK_US);
 
 	if (at < call->ack_at)
 		call->ack_at = at;
@@ -99,6 +100,8 @@ size_t rx_recv_output_ack(struct rx_call *call, enum rx_ack_reason reason, uint3
 		bits[ack.n] = call->rx[(call->rx_first + ack.n) % RX_RING] != NULL;
 		ack.n++;
 	}
+	if (UMAFS_MAYBE(call->ep->cfg.maybe, WINDOW_OF_ONE))
+		ack.rwind = 1;
 	h.flags |= RX_SLOW_START_OK;
 	if (reason == RX_ACK_PING) {
 		unsigned i = call->probe_next++ % RX_PROBES;
@@ -262,7 +265,7 @@ static void choose_ack(struct rx_call *call, const struct rx_header *h, bool in_
 		rx_recv_ack_now(call, RX_ACK_IDLE, h->serial);
 	else if (rx_recv_complete(call))
 		ack_later(call); /* the reply or the next call may say it for us */
-	else if (call->rx_unacked >= ACK_EVERY)
+	else if (call->rx_unacked >= ACK_EVERY || UMAFS_MAYBE(call->ep->cfg.maybe, ACK_EACH))
 		rx_recv_ack_now(call, RX_ACK_IDLE, h->serial);
 	else
 		ack_later(call);

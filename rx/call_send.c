@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rx/endpoint.h"
+#include "rx/maybe.h"
 
 enum {
 	QUEUE_MIN = 32,
@@ -88,6 +89,8 @@ static void new_current(struct rx_call *call)
 	call->tx_cur->off = (uint32_t)(RX_HEADER_SIZE + header);
 	/* cap: how many of the user's bytes fit. */
 	call->tx_cur->cap = (uint32_t)(call->conn->peer->mtu - RX_HEADER_SIZE - header - trailer);
+	if (UMAFS_MAYBE(call->ep->cfg.maybe, PACKET_SHORT))
+		call->tx_cur->cap /= 2;
 }
 
 size_t rx_send_fill(struct rx_call *call, const uint8_t *buf, size_t len)
@@ -155,7 +158,8 @@ bool rx_send_wants(const struct rx_call *call)
 {
 	if (!call->tx_lost && !window_open(call))
 		return false;
-	return call->tx_probe || call->tx_flight < call->cong.cwnd;
+	return call->tx_probe ||
+	       call->tx_flight < (UMAFS_MAYBE(call->ep->cfg.maybe, CWND_OF_ONE) ? 1 : call->cong.cwnd);
 }
 
 static struct rx_packet *pick(struct rx_call *call)
@@ -227,13 +231,15 @@ void rx_send_rearm(struct rx_call *call)
 		rx_call_arm(call, call->rto_at);
 		return;
 	}
-	call->rto_at = now + rx_send_rto_us(call);
+	call->rto_at = now + (UMAFS_MAYBE(call->ep->cfg.maybe, RTO_SOON) ? 1 : rx_send_rto_us(call));
 	rx_call_arm(call, call->rto_at);
 	if (!peer->srtt_us || call->backoff || call->cong.recovering || call->tx_lost)
 		return;
 	pto = 2 * peer->srtt_us + 2 * peer->rttvar_us + 2000;
 	if (call->tx_done && call->tx_top == call->tx_next)
 		pto += call->client ? SOFT_ACK_DELAY_US : LAST_ACK_DELAY_US;
+	if (UMAFS_MAYBE(call->ep->cfg.maybe, TAIL_PROBE_SOON))
+		pto = 1;
 	if (now + pto < call->rto_at) {
 		call->tlp_at = now + pto;
 		rx_call_arm(call, call->tlp_at);
@@ -281,7 +287,7 @@ size_t rx_send_output(struct rx_call *call, uint8_t *buf)
 	if (call->rto_at == UINT64_MAX || !again)
 		rx_send_rearm(call);
 	/* A reply is the ack of the request. */
-	if (!call->client) {
+	if (!call->client && !UMAFS_MAYBE(ep->cfg.maybe, ACK_NOT_PIGGYBACKED)) {
 		call->ack_at = UINT64_MAX;
 		call->rx_unacked = call->rx_consumed = 0;
 	}

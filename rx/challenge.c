@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rx/endpoint.h"
+#include "rx/maybe.h"
 
 enum {
 	RESEND_US = 2000000,
@@ -42,6 +43,8 @@ void rx_challenge_start(struct rx_conn *conn)
 	rx_conn_set_state(conn, RX_NS_CHALLENGED);
 	conn->challenges = 0;
 	send_challenge(conn);
+	if (UMAFS_MAYBE(conn->ep->cfg.maybe, CHALLENGE_TWICE))
+		send_challenge(conn);
 }
 
 uint64_t rx_challenge_timer(struct rx_conn *conn, uint64_t now)
@@ -89,6 +92,8 @@ void rx_challenge_received(struct rx_conn *conn, const uint8_t *body, size_t len
 		return;
 	h = rx_conn_header(conn, RX_RESPONSE, 0, 0);
 	rx_endpoint_control(conn->ep, &conn->peer->addr, &h, out, (size_t)n);
+	if (UMAFS_MAYBE(conn->ep->cfg.maybe, RESPONSE_TWICE))
+		rx_endpoint_control(conn->ep, &conn->peer->addr, &h, out, (size_t)n);
 }
 
 /* Hands over every server call that has its first packet and nobody yet. */

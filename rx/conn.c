@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "rx/endpoint.h"
+#include "rx/maybe.h"
 
 enum {
 	SERVER_IDLE_US = 700000000,
@@ -446,9 +447,10 @@ struct rx_call *rx_core_call_new(struct rx_conn *conn, uint64_t now_us)
 
 		if (ch->call && ch->call->owned)
 			continue;
-		if (!best || ch->busy_at < best->busy_at)
+		if (!best || ch->busy_at < best->busy_at || UMAFS_MAYBE(conn->ep->cfg.maybe, CHANNEL_OTHER))
 			best = ch;
-		if (conn->serial >= SERIAL_RETIRE || ch->number >= CALL_RETIRE) {
+		if (conn->serial >= SERIAL_RETIRE || ch->number >= CALL_RETIRE ||
+		    (!owned(conn) && UMAFS_MAYBE(conn->ep->cfg.maybe, CONNECTION_ANEW))) {
 			if (!renew(conn))
 				return NULL;
 			best = &conn->channel[0];

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rx/maybe.h"
+
 enum {
 	DEAD_TIME_S = 50,
 	WINDOW = 64,
@@ -211,6 +213,11 @@ static struct rx_call *server_call(struct rx_conn *conn, const struct rx_header 
 	if (ch->call && ch->call->owned) {
 		/* A handler is still at the old call: it is told to stop, the client to wait. */
 		rx_call_fail(ch->call, RX_CALL_DEAD, false);
+		busy(conn, h);
+		return NULL;
+	}
+	if (h->seq == 1 && !ch->busy_at && UMAFS_MAYBE(conn->ep->cfg.maybe, BUSY_CHANNEL)) {
+		ch->busy_at = conn->ep->now + 1; /* once a channel: the client's patience ends */
 		busy(conn, h);
 		return NULL;
 	}

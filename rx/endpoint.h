@@ -26,6 +26,7 @@ struct rx_endpoint_config {
 	uint32_t epoch; /* bit 31 is set by the endpoint */
 	void (*random)(void *arg, void *buf, size_t len);
 	void *random_arg;
+	struct rx_env *maybe; /* for UMAFS_MAYBE alone; NULL: never */
 	const struct rx_upcalls *up;
 	void *up_arg;
 	unsigned dead_time_s, window, max_unproven; /* 0: 50, 64, 1024 */

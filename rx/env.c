@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "rx/env.h"
+#include "rx/maybe.h"
 
 static _Thread_local struct rx_held own;
 static _Thread_local struct rx_held *here;
@@ -101,6 +102,16 @@ void rx_cond_init(struct rx_cond *c, struct rx_env *env)
 void rx_cond_destroy(struct rx_cond *c)
 {
 	c->env->ops->cond_destroy(c);
+}
+
+bool rx_cond_wait(struct rx_cond *c, struct rx_mutex *m, uint64_t deadline_us)
+{
+	if (UMAFS_MAYBE(c->env, WAKE_SPURIOUSLY)) {
+		c->env->ops->unlock(m);
+		c->env->ops->lock(m);
+		return true;
+	}
+	return c->env->ops->wait(c, m, deadline_us);
 }
 
 struct rx_thread *rx_thread_spawn(struct rx_env *env, const char *name, void (*fn)(void *), void *arg)

@@ -58,6 +58,8 @@ struct rx_env_ops {
 	/* False when `deadline_us` (of now_us; UINT64_MAX = never) passed. */
 	bool (*wait)(struct rx_cond *c, struct rx_mutex *m, uint64_t deadline_us);
 	void (*wake)(struct rx_cond *c, bool all);
+	/* Whether to take the rarer way here (rx/maybe.h; an enum umafs_maybe). NULL: never. */
+	bool (*maybe)(struct rx_env *env, int which);
 };
 
 struct rx_env {
@@ -89,10 +91,8 @@ static inline uint64_t rx_now_us(struct rx_env *env)
 	return env->ops->now_us(env);
 }
 
-static inline bool rx_cond_wait(struct rx_cond *c, struct rx_mutex *m, uint64_t deadline_us)
-{
-	return c->env->ops->wait(c, m, deadline_us);
-}
+/* May return true without a signal. */
+bool rx_cond_wait(struct rx_cond *c, struct rx_mutex *m, uint64_t deadline_us);
 
 static inline void rx_cond_signal(struct rx_cond *c)
 {

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "rx/maybe.h"
+
 enum {
 	SPIN_US = 50,
 	SPIN_MISSES = 4, /* after so many in vain only every 16th sleep is tried */
@@ -37,7 +39,8 @@ void rx_loop_kick(struct rx_loop *loop)
 {
 	if (!loop->asleep)
 		return;
-	if (!loop->stopping && !loop->inline_head && rx_endpoint_deadline(loop->ep) >= loop->sleep_until)
+	if (!loop->stopping && !loop->inline_head && rx_endpoint_deadline(loop->ep) >= loop->sleep_until &&
+	    !UMAFS_MAYBE(loop->env, KICK_NEEDLESSLY))
 		return;
 	loop->asleep = false;
 	__atomic_fetch_add(&loop->wakeups, 1, __ATOMIC_RELAXED);
@@ -93,11 +96,13 @@ void rx_loop_flush(struct rx_loop *loop)
 				break;
 			used += d->len;
 			n++;
+			if (UMAFS_MAYBE(loop->env, FLUSH_ONE))
+				break;
 		}
 		if (!n)
 			break;
 		rx_mutex_unlock(&loop->mutex);
-		loop->net->ops->send(loop->net, loop->out, n);
+		loop->net->ops->send(loop->net, loop->out, UMAFS_MAYBE(loop->env, SEND_FAILS) ? 1 : n);
 		rx_mutex_lock(&loop->mutex);
 	}
 	loop->sending = false;
@@ -105,6 +110,8 @@ void rx_loop_flush(struct rx_loop *loop)
 
 static unsigned receive(struct rx_loop *loop)
 {
+	if (UMAFS_MAYBE(loop->env, RECEIVE_NOTHING))
+		return 0;
 	return loop->net->ops->receive(loop->net, loop->in);
 }
 
@@ -154,6 +161,8 @@ static void sleep_once(struct rx_loop *loop)
 
 	if (deadline <= rx_now_us(loop->env))
 		return;
+	if (UMAFS_MAYBE(loop->env, SLEEP_SHORT))
+		deadline = rx_now_us(loop->env) + 1;
 	loop->asleep = true;
 	loop->sleep_until = deadline;
 	rx_mutex_unlock(&loop->mutex);
@@ -276,7 +285,8 @@ static void background(void *arg)
 	while (!loop->stopping) {
 		uint64_t now = rx_now_us(loop->env);
 
-		if (!loop->leading && !loop->parked_head && now - loop->idle_since >= LEAD_GRACE_US) {
+		if (!loop->leading && !loop->parked_head &&
+		    (now - loop->idle_since >= LEAD_GRACE_US || UMAFS_MAYBE(loop->env, BACKGROUND_LEADS))) {
 			lead(loop, NULL);
 			hand_on(loop);
 			continue;
@@ -345,6 +355,7 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 	}
 	ec.random = env_random;
 	ec.random_arg = loop->env;
+	ec.maybe = loop->env;
 	env_random(loop->env, &ec.epoch, sizeof ec.epoch);
 	ec.up = &upcalls;
 	ec.up_arg = loop;

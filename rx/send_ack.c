@@ -12,6 +12,7 @@ struct tally {
 	unsigned newly;
 	bool fresh; /* something never retransmitted was acknowledged, or a sample was taken */
 	bool holes;
+	bool later; /* than any other that said something */
 };
 
 static bool samples_rtt(unsigned reason)
@@ -56,6 +57,13 @@ static void ping_answered(struct rx_call *call, uint32_t serial)
 	}
 }
 
+/* It answers what was sent after the last ACK that said something new, so it is no older
+ * one that was overtaken. */
+static bool answers_later(const struct rx_call *call, const struct rx_ack *ack)
+{
+	return ack->serial && rx_seq_diff(ack->serial, call->tx_news_serial) > 0;
+}
+
 /* False: the ACK is impossible (the call has been aborted) or stale. */
 static bool valid(struct rx_call *call, const struct rx_ack *ack)
 {
@@ -71,7 +79,13 @@ static bool valid(struct rx_call *call, const struct rx_ack *ack)
 		rx_call_fail(call, RX_CALL_DEAD, true);
 		return false;
 	}
-	if (back < 0 || (back == 0 && rx_seq_diff(ack->previous, call->tx_previous) < 0 &&
+	if (call->client && answers_later(call, ack) && rx_seq_diff(ack->first, call->tx_hard) < 0) {
+		/* It takes back that it had a packet: it has begun anew, and would wait for that
+		 * one for ever. */
+		rx_call_fail(call, RX_CALL_DEAD, true);
+		return false;
+	}
+	if (back < 0 || (back == 0 && !answers_later(call, ack) && rx_seq_diff(ack->previous, call->tx_previous) < 0 &&
 			 rx_seq_diff(ack->previous, call->tx_first + call->tx_window) < 0)) {
 		call->ep->count.stale_acks++;
 		return false;
@@ -83,6 +97,13 @@ static bool valid(struct rx_call *call, const struct rx_ack *ack)
 		}
 	}
 	return true;
+}
+
+static void take_back(struct rx_call *call, struct rx_packet *p)
+{
+	p->acked = false;
+	p->lost = true;
+	call->tx_lost++;
 }
 
 static void soft_acks(struct rx_call *call, struct tally *t)
@@ -102,12 +123,12 @@ static void soft_acks(struct rx_call *call, struct tally *t)
 			continue;
 		}
 		gap = true;
-		if (p->acked) { /* the peer had it and threw it away */
-			p->acked = false;
-			p->lost = true;
-			call->tx_lost++;
-		}
+		if (p->acked) /* the peer had it and threw it away */
+			take_back(call, p);
 	}
+	for (uint32_t s = ack->first + ack->n; t->later && rx_seq_diff(s, call->tx_top) < 0; s++)
+		if (call->tx[s % RX_RING]->acked)
+			take_back(call, call->tx[s % RX_RING]);
 }
 
 void rx_send_detect_loss(struct rx_call *call)
@@ -181,9 +202,16 @@ void rx_send_acked(struct rx_call *call, const struct rx_ack *ack)
 	if (!valid(call, ack))
 		return;
 	call->heard_us = call->ep->now;
+	t.later = answers_later(call, ack);
+	if (rx_seq_diff(ack->first, call->tx_hard) > 0) {
+		call->tx_hard = ack->first;
+		call->tx_news_serial = call->conn->serial;
+	}
 	if (rx_seq_diff(ack->previous, call->tx_previous) > 0 &&
-	    rx_seq_diff(ack->previous, call->tx_first + call->tx_window) < 0)
+	    rx_seq_diff(ack->previous, call->tx_first + call->tx_window) < 0) {
 		call->tx_previous = ack->previous;
+		call->tx_news_serial = call->conn->serial;
+	}
 	while (call->tx_first != ack->first) {
 		struct rx_packet *p = call->tx[call->tx_first % RX_RING];
 
@@ -196,6 +224,8 @@ void rx_send_acked(struct rx_call *call, const struct rx_ack *ack)
 	if (rx_seq_diff(call->tx_high, call->tx_first) < 0)
 		call->tx_high = call->tx_first;
 	soft_acks(call, &t);
+	if (t.newly)
+		call->tx_news_serial = call->conn->serial;
 	if (ack->reason == RX_ACK_DUPLICATE && call->reorder < REORDER_MAX && call->cong.recovering)
 		call->reorder += 2;
 	shut = call->tx_window <= call->tx_top - call->tx_first;

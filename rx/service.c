@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rx/loop.h"
+#include "rx/maybe.h"
 
 enum { REQUEST_MAX = 65536, BUFFER_FIRST = 2048, KEEP_BUFFER = 65536, THREADS_MAX = 256 };
 
@@ -222,6 +223,8 @@ void rx_service_run_inline(struct rx_loop *loop)
 			inline_end(loop, ic, code);
 		else
 			reply(loop, ic);
+		if (UMAFS_MAYBE(loop->env, INLINE_LATE))
+			break;
 	}
 }
 

@@ -569,6 +569,80 @@ static void oversize(void)
 	rig_stop(&R);
 }
 
+static void answer(uint32_t first, uint32_t previous, uint8_t reason, uint32_t serial)
+{
+	uint8_t body[RX_ACK_MAX];
+	struct rx_ack a = { .first = first, .previous = previous, .reason = reason, .serial = serial, .rwind = 16 };
+
+	rig_send_h(&R, (struct rx_header){ .type = RX_ACK, .call = 1, .service = RIG_SERVICE }, body,
+		   rx_ack_build(&a, body));
+}
+
+/* A server that was started again takes the middle of a request for its beginning, and acknowledges
+ * each repetition of that: a sign of life, but the call can never end. */
+static void forgotten(void)
+{
+	static const char text[4000];
+	struct rx_conn *conn;
+	struct rx_call *call;
+	uint32_t early;
+
+	begin();
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, text, sizeof text);
+	rx_core_call_flush(call, R.now);
+	while (rig_pull(&R))
+		;
+	early = R.h.serial;
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	answer(2, 1, RX_ACK_REQUESTED, early);
+	answer(1, 3, RX_ACK_DELAY, early); /* late: it was sent before the other one */
+	CU_ASSERT(call->state == RX_CS_RECV);
+	do
+		rig_wait(&R, 2000000);
+	while (rig_pull(&R) != RX_DATA);
+	answer(1, 3, RX_ACK_DUPLICATE, R.h.serial);
+	CU_ASSERT(call->state == RX_CS_ERROR && call->error == RX_CALL_DEAD);
+	CU_ASSERT(rig_pull(&R) == RX_ABORT);
+	rx_core_call_end(call, R.now, 0);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
+/* ... or it has the first half, and not the second, which its predecessor had seen too. */
+static void half_forgotten(void)
+{
+	static const char text[2000];
+	struct rx_conn *conn;
+	struct rx_call *call;
+
+	begin();
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, text, sizeof text);
+	rx_core_call_flush(call, R.now);
+	while (rig_pull(&R))
+		;
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	rig_ack(&R, 1, 1, 2, RX_ACK_DELAY, "11");
+	do
+		rig_wait(&R, 20000000);
+	while (rig_pull(&R) != RX_ACK);
+	CU_ASSERT(R.ack.reason == RX_ACK_PING);
+	answer(2, 1, RX_ACK_PING_RESPONSE, R.h.serial);
+	CU_ASSERT(rig_pull(&R) == RX_DATA && R.h.seq == 2);
+	answer(3, 2, RX_ACK_REQUESTED, R.h.serial);
+	CU_ASSERT(call->state == RX_CS_RECV && !rig_pull(&R));
+	rx_core_call_end(call, R.now, 1);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
 static void jumbogram(void)
 {
 	static uint8_t body[2 * 1416 + 3];
@@ -607,4 +681,6 @@ UNIT_MAIN("call", { "RX-18 single packet call: exact packets", single },
 	  { "SEC-20 a flood of challenges", challenge_rate },
 	  { "big packets only from peers that have proven themselves", oversize },
 	  { "a server that answers PINGs lives, whatever else its ACKs say", unread_request },
+	  { "a server that has forgotten half of a request is not waited for", forgotten },
+	  { "... nor for one that has forgotten the other half", half_forgotten },
 	  { "RX-53 jumbogram delivered", jumbogram })

@@ -173,7 +173,7 @@ static struct rx_security *credential(const char *user)
 	if (!user)
 		return rx_null_new();
 	snprintf(spec, sizeof(spec), "FILE:%s/ccache/%s", world.dir, user);
-	if (cm_krb5_credential(&want, 0, &cred, &err))
+	if (cm_krb5_credential(&want, rx_env_posix()->ops->wall_s(rx_env_posix()), &cred, &err))
 		printf("%s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(cred.sec);
 	sec = rx_security_get(cred.sec);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/fault.h"
 
 /* Neighbours mapped along with a page that is there already: 0.25 µs each. */
@@ -83,7 +84,7 @@ static void map_present(struct vfs_mapping *m, uint64_t index)
 
 	if (end > index + AROUND)
 		end = index + AROUND;
-	if (m->nbad > 0)
+	if (m->nbad > 0 || UMAFS_MAYBE(m->vfs->env, AROUND_NOTHING))
 		end = index + 1;
 	if (!page_next_run(m->space, index, end, PAGE_U, PAGE_U, &first, &n))
 		n = 1;
@@ -98,7 +99,7 @@ static enum fault_result load(struct vfs_mapping *m, uint64_t index, struct faul
 		return FAULT_DONE;
 	}
 	if (f->may_read != __atomic_load_n(&m->space->rights_gen, __ATOMIC_ACQUIRE) &&
-	    !cm_may_read_now(m->space->vnode, m->token))
+	    (UMAFS_MAYBE(m->vfs->env, RIGHT_TO_READ_ASKED) || !cm_may_read_now(m->space->vnode, m->token)))
 		return need(f, m, NEED_READ_RIGHT);
 	map_present(m, index);
 	return FAULT_DONE;
@@ -109,6 +110,10 @@ static enum fault_result page_in(struct vfs_mapping *m, uint64_t index, struct f
 	uint64_t n = readpage_window(index, 1, &m->ahead_next, &m->ahead);
 	uint64_t end = m->first + m->len / CM_PAGE;
 
+	if (UMAFS_MAYBE(m->vfs->env, READ_AHEAD_NONE))
+		n = 1;
+	else if (UMAFS_MAYBE(m->vfs->env, READ_AHEAD_FAR))
+		n = READ_PAGES_MAX;
 	if (n > end - index)
 		n = end - index;
 	readpage_mark(m->space, index, n, &f->run);
@@ -144,6 +149,8 @@ static enum fault_result serve(struct vfs_mapping *m, struct fault *f, uint64_t 
 		sp->validating = true;
 		return need(f, m, NEED_VALIDATE);
 	}
+	if (UMAFS_MAYBE(m->vfs->env, FAULT_AGAIN))
+		return park(m, f, seq - 1);
 	if (bits & PAGE_L)
 		return park(m, f, seq);
 	if (!(bits & PAGE_U))

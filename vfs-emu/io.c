@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/file.h"
 #include "vfs-emu/mapping.h"
 #include "vfs-emu/readpage.h"
@@ -70,6 +71,8 @@ static enum look look_for_read(struct vfs_file *f, uint64_t off, size_t *len, ui
 	} else if (bits & PAGE_U) {
 		if (*len > sp->size - off)
 			*len = (size_t)(sp->size - off);
+		if (*len > CM_PAGE - off % CM_PAGE && UMAFS_MAYBE(sp->vfs->env, READ_BY_PAGE))
+			*len = (size_t)(CM_PAGE - off % CM_PAGE);
 		page_next_run(sp, index, page_of(off + *len - 1) + 1, PAGE_U, PAGE_U, &first, &n);
 		if (off + *len > (first + n) * CM_PAGE)
 			*len = (size_t)((first + n) * CM_PAGE - off);
@@ -92,7 +95,7 @@ static bool was_punched(struct space *sp, uint64_t punch_gen)
 	rx_mutex_lock(&sp->lock);
 	moved = sp->punch_gen != punch_gen;
 	rx_mutex_unlock(&sp->lock);
-	return moved;
+	return moved || UMAFS_MAYBE(sp->vfs->env, READ_PUNCHED);
 }
 
 /* Some bytes at off: > 0, 0 at the end of the file, -1. */
@@ -351,6 +354,8 @@ static enum put put_some(struct writer *w)
 		return PUT_INVALID;
 	if (end > page_of(sp->bound))
 		end = page_of(sp->bound);
+	if (end > index + 1 && UMAFS_MAYBE(sp->vfs->env, WRITE_BY_PAGE))
+		end = index + 1;
 	if (index >= end)
 		return PUT_WAIT;
 	if (bits & PAGE_L)

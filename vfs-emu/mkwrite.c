@@ -4,6 +4,7 @@
  * un-arming are one step under the locks, so no store is ever without an author. */
 #include <assert.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/fault.h"
 
 static void check_owner(struct space *sp, const struct cm_token *t, uint64_t index)
@@ -34,7 +35,7 @@ enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t
 	struct cm_record_view view;
 	bool made = false;
 
-	if (!asked && !cm_may_write_now(sp->vnode, m->token))
+	if (!asked && (UMAFS_MAYBE(m->vfs->env, RIGHT_TO_WRITE_ASKED) || !cm_may_write_now(sp->vnode, m->token)))
 		return MKWRITE_RIGHT;
 	/* The writeback of this token's own record is waited for too: its bytes are stable
 	 * until the verdict. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/mapping.h"
 #include "vfs-emu/readpage.h"
 
@@ -79,11 +80,12 @@ static void unmark(struct space *sp, uint64_t first, uint64_t n)
 static int fill_pages(struct space *sp, const struct read_run *run, const uint8_t *bytes, uint64_t version,
 		      struct rx_error *err)
 {
-	bool stale = false, stop = false;
+	const uint64_t most = UMAFS_MAYBE(sp->vfs->env, FILL_SINGLE) ? 1 : FILL_PAGES;
+	bool stale = false, stop = UMAFS_MAYBE(sp->vfs->env, FILL_OVERTAKEN);
 	int rc = 0;
 
-	for (uint64_t done = 0; done < run->n; done += FILL_PAGES) {
-		uint64_t n = run->n - done < FILL_PAGES ? run->n - done : FILL_PAGES, at = run->first + done;
+	for (uint64_t done = 0; done < run->n; done += most) {
+		uint64_t n = run->n - done < most ? run->n - done : most, at = run->first + done;
 
 		space_lock(sp);
 		stop = stop || overtaken(sp, run);

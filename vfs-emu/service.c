@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/fault.h"
 
 enum { BATCH = 16 };
@@ -325,7 +326,8 @@ static void handler_main(void *arg)
 		rx_mutex_lock(&s->lock);
 		deadline = s->next_deadline;
 		rx_mutex_unlock(&s->lock);
-		n = vfs->source->ops->wait(vfs->source, deadline, msgs, BATCH);
+		n = vfs->source->ops->wait(vfs->source, deadline, msgs,
+					   UMAFS_MAYBE(vfs->env, MESSAGE_SINGLE) ? 1 : BATCH);
 		for (unsigned i = 0; i < n; i++)
 			handle(vfs, fault_new(vfs, &msgs[i]));
 		look_at_clock(vfs);

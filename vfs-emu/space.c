@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/fault.h"
 #include "vfs-emu/mapping.h"
 #include "vfs-emu/space.h"
@@ -193,6 +194,8 @@ bool space_is_valid(const struct space *sp, uint64_t validated_gen)
 	/* Somebody's status call may have renewed the promise over newer content than ours. */
 	bool current = sp->has_version ? cm_is_current(sp->vnode, sp->version) : cm_is_valid(sp->vnode);
 
+	if (!validated_gen && UMAFS_MAYBE(sp->vfs->env, SPACE_INVALID))
+		return false;
 	return current || (validated_gen && validated_gen == cm_inval_gen(sp->vnode) + 1);
 }
 

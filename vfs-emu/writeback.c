@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "rx/maybe.h"
 #include "vfs-emu/mapping.h"
 #include "vfs-emu/twin.h"
 
@@ -44,7 +45,7 @@ static int prepare(void *space, const struct cm_record_view *r, bool promise_bro
 	size = sp->size;
 	space_unlock(sp);
 
-	rc = twin_plan(sp, r, twins, size, promise_broken, plan);
+	rc = twin_plan(sp, r, twins, size, promise_broken || UMAFS_MAYBE(sp->vfs->env, PLAN_APART), plan);
 	free(twins);
 	return rc;
 }
@@ -87,7 +88,7 @@ static void stored(struct space *sp, const struct cm_record_view *r)
 	for (at = r->first; page_next_run(sp, at, end, PAGE_STALE, PAGE_STALE, &first, &n); at = first + n)
 		space_punch(sp, first, n);
 	/* The promise went while the page was W, or the store itself met a stranger's. */
-	if (!cm_is_current(sp->vnode, sp->version))
+	if (!cm_is_current(sp->vnode, sp->version) || UMAFS_MAYBE(sp->vfs->env, HIDE_AFTER_STORE))
 		hide(sp);
 }
 

@@ -137,6 +137,7 @@ static struct sim_outcome play(uint64_t seed)
 	struct sim_outcome o;
 
 	p.env = world_env(p.world);
+	world_set_maybe(p.world, seed % 2 ? 50 : 0);
 	p.net = world_net_new(p.world, &link);
 	o.ok = world_run(p.world, conduct, &p);
 	if (!o.ok)

@@ -229,7 +229,6 @@ static void set_weather(struct play *p)
 	for (unsigned i = dice(p, 3); i > 0; i--)
 		HOLDS(p, fault_set_add(p->rules, weather[dice(p, sizeof(weather) / sizeof(*weather))], 0, NULL, NULL) ==
 				 0);
-	world_net_set_faults(p->net, p->rules);
 }
 
 static bool begin(struct play *p)
@@ -296,6 +295,7 @@ static void conduct(void *arg)
 		HOLDS(p, !"the cell and its clients start");
 		return;
 	}
+	world_net_set_faults(p->net, p->rules);
 	for (unsigned i = 0; i < CLIENTS * WRITERS; i++) {
 		writers[i] = (struct writer){ &p->clients[i / WRITERS], i % WRITERS, i };
 		threads[i] = rx_thread_spawn(p->env, "writer", writer, &writers[i]);
@@ -317,6 +317,7 @@ static struct sim_outcome play(uint64_t seed)
 	p->seed = seed;
 	p->world = world_new(seed);
 	p->env = world_env(p->world);
+	world_set_maybe(p->world, seed % 2 ? 50 : 0);
 	p->net = world_net_new(p->world, &link);
 	o.ok = world_run(p->world, conduct, p);
 	if (!o.ok)

@@ -1,9 +1,10 @@
 /* See world.h. A fiber begins by swapcontext and is switched by _setjmp and _longjmp, which
- * make no system call; ASan is told of each switch. Not thread safe: the whole world lives on
- * the thread that calls world_run. */
+ * make no system call; ASan is told of each switch, valgrind of each stack. Not thread safe:
+ * the whole world lives on the thread that calls world_run. */
 #undef _FORTIFY_SOURCE /* its longjmp refuses to change stacks */
 #include <assert.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
@@ -19,6 +20,15 @@
 #define SWITCH_DONE(save, stack, size) ((void)(save), (void)(stack), (void)(size))
 #endif
 
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define STACK_BEGIN(from, size) VALGRIND_STACK_REGISTER(from, from + size)
+#define STACK_END(id) VALGRIND_STACK_DEREGISTER(id)
+#else
+#define STACK_BEGIN(from, size) ((void)(from), 0u)
+#define STACK_END(id) ((void)(id))
+#endif
+
 enum { STACK = 256 * 1024 };
 
 enum fiber_state { READY, WAIT_MUTEX, WAIT_COND, WAIT_JOIN, SLEEP, ENDED };
@@ -31,6 +41,7 @@ struct place {
 	const void *stack;
 	size_t size;
 	void *fake_stack; /* ASan's */
+	unsigned valgrind;
 };
 
 struct rx_thread {
@@ -55,7 +66,10 @@ struct world {
 	unsigned nready, room;
 	unsigned living, want_mutex;
 	bool stuck;
-	uint64_t now, rng, trace;
+	uint64_t now, rng, trace, turns;
+	sigset_t signals;
+	unsigned maybe;                                  /* per 1000; 0: never */
+	uint64_t seasons[(UMAFS_MAYBE_COUNT + 63) / 64]; /* where */
 	unsigned ids;
 };
 
@@ -154,7 +168,7 @@ static bool advance(struct world *w)
 	for (struct rx_thread *f = w->fibers; f; f = f->next)
 		if ((f->state == SLEEP || f->state == WAIT_COND) && f->deadline < next)
 			next = f->deadline;
-	if (next == UINT64_MAX)
+	if (next == UINT64_MAX || next > WORLD_DAYS_MAX * 86400000000u)
 		return false;
 	w->now = next > w->now ? next : w->now;
 	for (struct rx_thread *f = w->fibers; f; f = f->next) {
@@ -174,7 +188,7 @@ static struct rx_thread *choose(struct world *w)
 
 	if (!w->living)
 		return NULL;
-	if (!w->nready && !advance(w)) {
+	if (++w->turns > WORLD_TURNS_MAX || (!w->nready && !advance(w))) {
 		w->stuck = true;
 		return NULL;
 	}
@@ -223,7 +237,9 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	f->id = ++w->ids;
 	f->place.stack = malloc(STACK);
 	f->place.size = STACK;
+	f->place.valgrind = STACK_BEGIN((const char *)f->place.stack, STACK);
 	getcontext(&f->place.first);
+	f->place.first.uc_sigmask = w->signals; /* whoever spawns may have blocked some just for that */
 	f->place.first.uc_stack.ss_sp = (void *)(uintptr_t)f->place.stack;
 	f->place.first.uc_stack.ss_size = STACK;
 	makecontext(&f->place.first, (void (*)(void))fiber_main, 2, (unsigned)((uintptr_t)f >> 32),
@@ -250,6 +266,37 @@ void world_sleep_us(struct world *w, uint64_t us)
 	f->state = SLEEP;
 	f->deadline = w->now + us;
 	leave(f);
+}
+
+static struct world_maybe_count maybe_counts[] = {
+#define COUNT(point) { .name = #point },
+	UMAFS_MAYBES(COUNT)
+#undef COUNT
+};
+
+const struct world_maybe_count *world_maybe_counts(void)
+{
+	return maybe_counts;
+}
+
+void world_set_maybe(struct world *w, unsigned per_1000)
+{
+	w->maybe = per_1000;
+	for (size_t i = 0; i < sizeof(w->seasons) / sizeof(*w->seasons); i++)
+		w->seasons[i] = world_random(w) & world_random(w);
+}
+
+static bool maybe(struct rx_env *env, int which)
+{
+	struct world *w = world_of(env);
+	bool taken;
+
+	maybe_counts[which].reached++;
+	if (!w->maybe || !(w->seasons[which / 64] >> which % 64 & 1))
+		return false;
+	taken = world_random(w) % 1000 < w->maybe;
+	maybe_counts[which].taken += taken;
+	return taken;
 }
 
 static uint64_t now_us(struct rx_env *env)
@@ -373,6 +420,7 @@ static const struct rx_env_ops ops = {
 	.cond_destroy = cond_init,
 	.wait = cond_wait,
 	.wake = wake,
+	.maybe = maybe,
 };
 
 struct world *world_new(uint64_t seed)
@@ -382,6 +430,7 @@ struct world *world_new(uint64_t seed)
 	w->env.ops = &ops;
 	w->rng = seed;
 	w->now = 1000000;
+	sigprocmask(SIG_SETMASK, NULL, &w->signals);
 	return w;
 }
 
@@ -391,6 +440,7 @@ void world_free(struct world *w)
 		struct rx_thread *f = w->fibers;
 
 		w->fibers = f->next;
+		STACK_END(f->place.valgrind);
 		free((void *)(uintptr_t)f->place.stack);
 		free(f);
 	}

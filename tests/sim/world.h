@@ -5,14 +5,17 @@
 #ifndef UMAFS_TESTS_SIM_WORLD_H
 #define UMAFS_TESTS_SIM_WORLD_H
 
-#include "rx/env.h"
+#include "rx/maybe.h"
 
 struct world;
+
+enum { WORLD_TURNS_MAX = 20000000, WORLD_DAYS_MAX = 2 };
 
 struct world *world_new(uint64_t seed);
 void world_free(struct world *w);
 struct rx_env *world_env(struct world *w);
-/* Runs main_fn(arg) as the first fiber until every fiber has ended. */
+/* Runs main_fn(arg) as the first fiber until every fiber has ended. False: nobody can go on,
+ * or they go on without an end (WORLD_TURNS_MAX turns, WORLD_DAYS_MAX of their clock). */
 bool world_run(struct world *w, void (*main_fn)(void *), void *arg);
 void world_yield(struct world *w);
 /* Lets virtual time pass. */
@@ -22,5 +25,14 @@ uint64_t world_random(struct world *w);
  * operations returned. Equal seeds must give equal traces. */
 uint64_t world_trace(const struct world *w);
 void world_note(struct world *w, const void *data, size_t len);
+
+/* Of the places of rx/maybe.h the seed picks some; there the rarer way is taken so many times
+ * in a thousand, from now on. Counts are those of all worlds of the process. */
+void world_set_maybe(struct world *w, unsigned per_1000);
+struct world_maybe_count {
+	const char *name;
+	uint64_t reached, taken;
+};
+const struct world_maybe_count *world_maybe_counts(void); /* UMAFS_MAYBE_COUNT of them */
 
 #endif

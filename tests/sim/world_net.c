@@ -201,7 +201,8 @@ static bool send_one(struct world_net *n, const struct rx_addr *from, const stru
 	struct flow *f = known && n->set ? flow_of(n, from, to) : NULL;
 	enum fault_dir dir = is_server(to) ? FAULT_FROM_CLIENT : FAULT_FROM_SERVER;
 
-	world_note(n->world, d->data, d->len);
+	/* A ticket is sealed with the Kerberos library's own random numbers. */
+	world_note(n->world, d->data, d->len > 20 && d->data[20] == RX_RESPONSE ? 0 : d->len);
 	n->stats.sent++;
 	if (!f)
 		return launch(n, from, to, d->data, d->len);

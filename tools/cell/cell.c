@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tools/cell/disk.h"
 #include "tools/cell/internal.h"
 
 enum { FS_WORKERS = 12, OTHER_WORKERS = 2, UAE_BASE = 49733376, UAE_N = 130, REQUEST_MAX = 1 << 20 };
@@ -131,6 +132,14 @@ static int fill(struct cell *cell, const struct cell_config *config, struct rx_e
 	bool fresh = true;
 	int rc;
 
+	if (config->data && !config->disk) {
+		cell->disk = cell_disk_directory(config->data, err);
+		cell->own_disk = cell->disk;
+		if (!cell->disk)
+			return -1;
+	} else if (config->data) {
+		cell->disk = config->disk;
+	}
 	cell->store = config->data ? cell_store_directory(cell, config->data, &fresh, err) : cell_store_memory();
 	if (!cell->store)
 		return config->data ? -1 : rx_error_errno(err, ENOMEM, "starting the cell");
@@ -213,6 +222,8 @@ void cell_free(struct cell *cell)
 		cell_hosts_free(&cell->fs[i]);
 	if (cell->store)
 		cell->store->ops->free(cell->store);
+	if (cell->own_disk)
+		cell->disk->ops->free(cell->disk);
 	if (cell->audit >= 0)
 		close(cell->audit);
 	cell_principals_free(cell);

@@ -13,6 +13,7 @@
 enum { CELL_FILESERVERS_MAX = 16 };
 
 struct fault_set;
+struct cell_disk;
 
 /* One call, as a hook sees it. Strings live during the hook only. */
 struct cell_rpc {
@@ -45,6 +46,7 @@ struct cell_config {
 	uint16_t port_shift;            /* added to 7000 ... 7005; umafs itself knows no other ports */
 	const char *keytab;             /* of afs/CELL; NULL: a new key */
 	const char *data;               /* directory that keeps everything; NULL: memory only */
+	struct cell_disk *disk;         /* that directory's files; NULL: the real ones; must outlive the cell */
 	const char *audit;              /* file that gets a line for each file server call; NULL: none */
 	const struct cell_hooks *hooks; /* NULL: none; must outlive the cell */
 	struct fault_set *faults;       /* its rpc rules come true; NULL: none; must outlive the cell */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "rx/maybe.h"
 #include "tools/cell/internal.h"
 
 enum { PIECE = 65536, ABORTED_PIECE = 16384, FETCH_FAILED = -31 };
@@ -26,7 +27,8 @@ static int32_t send_bytes(struct cell_request *rq, struct cell_vnode *v, uint64_
 	int32_t code = buf ? 0 : ENOMEM;
 
 	while (len && code == 0) {
-		size_t n = len < PIECE ? (size_t)len : PIECE;
+		size_t piece = UMAFS_MAYBE(rq->cell->env, CELL_FETCH_PIECES) ? 1000 : PIECE;
+		size_t n = len < piece ? (size_t)len : piece;
 
 		rx_mutex_lock(&rq->cell->lock);
 		code = cell_read_piece(v, off, buf, n) ? EIO : 0;
@@ -111,7 +113,8 @@ static int32_t receive(struct cell_request *rq, struct cell_vnode *v, uint64_t p
 	*end = pos;
 	while (len && code == 0) {
 		/* What an aborted store leaves is whole pieces of this size, as on real servers. */
-		size_t n = len < ABORTED_PIECE ? (size_t)len : ABORTED_PIECE;
+		size_t piece = UMAFS_MAYBE(rq->cell->env, CELL_STORE_PIECES) ? 1000 : ABORTED_PIECE;
+		size_t n = len < piece ? (size_t)len : piece;
 		size_t want = n < most - (*end - pos) ? n : (size_t)(most - (*end - pos));
 		ptrdiff_t got = want ? rx_call_read(rq->call, buf, want) : 0;
 
@@ -198,7 +201,7 @@ static int32_t store(struct cell_request *rq, const struct store *s, struct afs_
 		rx_mutex_unlock(&rq->cell->lock);
 		return code;
 	}
-	cell_break_vnode(&breaks, v, rq->host);
+	cell_break_vnode(&breaks, v, UMAFS_MAYBE(rq->cell->env, CELL_BREAK_OWN) ? NULL : rq->host);
 	rx_mutex_unlock(&rq->cell->lock);
 	cell_send_breaks(rq->cell, &breaks); /* before the data are read */
 

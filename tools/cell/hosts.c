@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "rx/maybe.h"
 #include "tools/cell/internal.h"
 
 enum {
@@ -57,10 +58,10 @@ void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, stru
 			mine = p;
 		n += p->expires + KEEP_S > now;
 	}
-	end = now + (ro ? RO_LIFE_S : life_for(n)) + KEEP_S;
+	end = now + (UMAFS_MAYBE(rq->cell->env, CELL_PROMISE_SHORT) ? 1 : ro ? RO_LIFE_S : life_for(n)) + KEEP_S;
 	end = (end + ROUND_S - 1) / ROUND_S * ROUND_S - KEEP_S;
 	if (!mine) {
-		mine = malloc(sizeof(*mine));
+		mine = UMAFS_MAYBE(rq->cell->env, CELL_NO_PROMISE) ? NULL : malloc(sizeof(*mine));
 		if (!mine)
 			return; /* none is given */
 		*mine = (struct cell_promise){ .next = *list, .host = rq->host };

@@ -183,6 +183,8 @@ struct cell {
 	uint32_t next_volume;
 	struct cell_principal *principals;
 	unsigned nprincipals;
+	struct cell_disk *disk; /* NULL: everything is in memory */
+	bool own_disk;
 	struct cell_store *store;
 	int32_t uae[256]; /* by errno: what a client that asked for it is told */
 };

@@ -102,6 +102,9 @@ static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_
 		code = entry->run(ops, call, in, out, rq);
 		rx_mutex_lock(&cell->lock);
 		lost = cell_commit(cell);
+		/* It has been done, for all others to see; the caller is told that it failed. */
+		if (code == 0 && lost && rq->host)
+			rq->host->reset_due = true;
 		rx_mutex_unlock(&cell->lock);
 		code = translate(rq, code ? code : lost);
 	}

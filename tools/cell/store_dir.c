@@ -3,13 +3,11 @@
  * it to the kernel. A power failure is another matter. Called through struct cell_store_ops
  * with cell->lock held. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "rx/maybe.h"
+#include "tools/cell/disk.h"
 #include "tools/cell/store_log.h"
 
 enum { NAME_SPACE = 64, LOG_MAX = 64 << 20 };
@@ -17,8 +15,9 @@ enum { NAME_SPACE = 64, LOG_MAX = 64 << 20 };
 struct dir_store {
 	struct cell_store store;
 	struct cell *cell;
+	struct cell_disk *disk; /* the cell's */
 	char *path;
-	int dir, data, log; /* descriptors; log: also the lock against a second process */
+	struct cell_file *log; /* also the lock against a second process */
 	off_t log_len;
 	struct xdr_buf pending;
 	bool loading, lost; /* lost: the notes do not say everything, so all is written anew */
@@ -42,7 +41,7 @@ static struct cell_content *dir_open(struct cell_store *store, const struct cell
 		return NULL;
 	c->content.ops = store->ops;
 	c->store = (struct dir_store *)store;
-	snprintf(c->name, sizeof(c->name), "%u.%u.%u.%u", (unsigned)(v->volume->fs - v->volume->cell->fs),
+	snprintf(c->name, sizeof(c->name), "data/%u.%u.%u.%u", (unsigned)(v->volume->fs - v->volume->cell->fs),
 		 v->volume->id, v->vnode, v->unique);
 	return &c->content;
 }
@@ -64,52 +63,46 @@ static void dir_close(struct cell_content *content, bool remove)
 	free(c);
 }
 
+static struct cell_file *open_data(const struct dir_content *c, enum cell_disk_mode mode)
+{
+	return c->store->disk->ops->open(c->store->disk, c->name, mode);
+}
+
 static int dir_read(struct cell_content *content, uint64_t off, void *buf, size_t len)
 {
-	struct dir_content *c = (struct dir_content *)content;
-	int fd = openat(c->store->data, c->name, O_RDONLY | O_CLOEXEC);
-	uint8_t *to = buf;
-	ssize_t n = 0;
+	struct cell_file *f = open_data((struct dir_content *)content, CELL_DISK_READ);
+	int rc;
 
-	while (fd >= 0 && len && (n = pread(fd, to, len, (off_t)off)) > 0) {
-		to += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	memset(to, 0, len);
-	if (fd < 0)
+	if (!f) {
+		memset(buf, 0, len);
 		return errno == ENOENT ? 0 : errno;
-	close(fd);
-	return n < 0 ? EIO : 0;
+	}
+	rc = cell_disk_read_all(f, buf, len, (off_t)off) ? errno : 0;
+	f->ops->close(f);
+	return rc;
 }
 
 static int dir_write(struct cell_content *content, uint64_t off, const void *buf, size_t len)
 {
-	struct dir_content *c = (struct dir_content *)content;
-	int fd = openat(c->store->data, c->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	const uint8_t *from = buf;
-	ssize_t n = 0;
+	struct cell_file *f = open_data((struct dir_content *)content, CELL_DISK_WRITE);
+	int rc;
 
-	if (fd < 0)
+	if (!f)
 		return errno;
-	while (len && (n = pwrite(fd, from, len, (off_t)off)) > 0) {
-		from += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	close(fd);
-	return len ? ENOSPC : 0;
+	rc = cell_disk_write_all(f, buf, len, (off_t)off) ? errno : 0;
+	f->ops->close(f);
+	return rc;
 }
 
 static int dir_truncate(struct cell_content *content, uint64_t length)
 {
-	struct dir_content *c = (struct dir_content *)content;
-	int fd = openat(c->store->data, c->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), rc;
+	struct cell_file *f = open_data((struct dir_content *)content, CELL_DISK_WRITE);
+	int rc;
 
-	if (fd < 0)
+	if (!f)
 		return errno;
-	rc = ftruncate(fd, (off_t)length) ? errno : 0;
-	close(fd);
+	rc = f->ops->truncate(f, (off_t)length) ? errno : 0;
+	f->ops->close(f);
 	return rc;
 }
 
@@ -166,38 +159,26 @@ static void note_everything(struct cell_store *store)
 	((struct dir_store *)store)->lost = true;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t len, off_t at)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, data, len, at);
-
-		if (n <= 0)
-			return -1;
-		data += n;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* A new log without history in the place of the old one. */
 static int compact(struct dir_store *s)
 {
+	const struct cell_disk_ops *ops = s->disk->ops;
 	struct xdr_buf all = { 0 };
-	int fd = openat(s->dir, "log.new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = -1;
+	struct cell_file *f = ops->open(s->disk, "log.new", CELL_DISK_EMPTY);
+	int rc = -1;
 
-	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && cell_log_everything(&all, s->cell) &&
-	    !write_all(fd, all.data, all.len, 0) && !renameat(s->dir, "log.new", s->dir, "log"))
+	if (f && !ops->lock(f) && cell_log_everything(&all, s->cell) && !cell_disk_write_all(f, all.data, all.len, 0) &&
+	    !ops->rename(s->disk, "log.new", "log"))
 		rc = 0;
 	if (rc == 0) {
-		if (s->log >= 0)
-			close(s->log);
-		s->log = fd;
+		if (s->log)
+			ops->close(s->log);
+		s->log = f;
 		s->log_len = (off_t)all.len;
 		s->pending.len = 0;
 		s->lost = false;
-	} else if (fd >= 0) {
-		close(fd);
+	} else if (f) {
+		ops->close(f);
 	}
 	xdr_buf_free(&all);
 	return rc;
@@ -209,19 +190,19 @@ static int dir_commit(struct cell_store *store)
 {
 	struct dir_store *s = (struct dir_store *)store;
 
-	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX) {
+	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX || UMAFS_MAYBE(s->cell->env, CELL_COMPACT)) {
 		if (compact(s))
 			return -1;
 	} else if (s->pending.len) {
-		if (write_all(s->log, s->pending.data, s->pending.len, s->log_len)) {
-			s->lost = ftruncate(s->log, s->log_len) != 0;
+		if (cell_disk_write_all(s->log, s->pending.data, s->pending.len, s->log_len)) {
+			s->lost = s->log->ops->truncate(s->log, s->log_len) != 0;
 			return -1;
 		}
 		s->log_len += (off_t)s->pending.len;
 		s->pending.len = 0;
 	}
 	while (s->ndoomed)
-		unlinkat(s->data, s->doomed[--s->ndoomed], 0);
+		s->disk->ops->remove(s->disk, s->doomed[--s->ndoomed]);
 	return 0;
 }
 
@@ -229,12 +210,8 @@ static void dir_free(struct cell_store *store)
 {
 	struct dir_store *s = (struct dir_store *)store;
 
-	if (s->log >= 0)
-		close(s->log);
-	if (s->data >= 0)
-		close(s->data);
-	if (s->dir >= 0)
-		close(s->dir);
+	if (s->log)
+		s->log->ops->close(s->log);
 	xdr_buf_free(&s->pending);
 	free(s->doomed);
 	free(s->path);
@@ -261,22 +238,17 @@ static const struct cell_store_ops directory_ops = {
 
 static int open_all(struct dir_store *s, struct rx_error *err)
 {
-	struct stat st;
+	const struct cell_disk_ops *ops = s->disk->ops;
 
-	if (mkdir(s->path, 0700) && errno != EEXIST)
-		return rx_error_errno(err, errno, "cannot make the directory %s", s->path);
-	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->dir < 0)
-		return rx_error_errno(err, errno, "cannot open the directory %s", s->path);
-	if (mkdirat(s->dir, "data", 0700) && errno != EEXIST)
+	if (ops->make_dir(s->disk, "data"))
 		return rx_error_errno(err, errno, "cannot make %s/data", s->path);
-	s->data = openat(s->dir, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	s->log = openat(s->dir, "log", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->data < 0 || s->log < 0 || fstat(s->log, &st))
+	s->log = ops->open(s->disk, "log", CELL_DISK_WRITE);
+	if (s->log)
+		s->log_len = ops->size(s->log);
+	if (!s->log || s->log_len < 0)
 		return rx_error_errno(err, errno, "cannot open %s/log", s->path);
-	if (flock(s->log, LOCK_EX | LOCK_NB))
+	if (ops->lock(s->log))
 		return rx_error_errno(err, EBUSY, "%s is used by another umafs-cell: end that first", s->path);
-	s->log_len = st.st_size;
 	return 0;
 }
 
@@ -291,7 +263,7 @@ struct cell_store *cell_store_directory(struct cell *cell, const char *dir, bool
 	}
 	s->store.ops = &directory_ops;
 	s->cell = cell;
-	s->dir = s->data = s->log = -1;
+	s->disk = cell->disk;
 	if (open_all(s, err)) {
 		dir_free(&s->store);
 		return NULL;
@@ -306,10 +278,13 @@ static void trim(struct dir_store *s)
 	for (struct cell_volume *volume = s->cell->volumes; volume; volume = volume->next)
 		for (uint32_t i = 0; i < volume->nvnodes; i++) {
 			struct cell_vnode *v = volume->vnodes[i];
-			struct stat st;
+			struct cell_file *f =
+				v && v->content ? open_data((struct dir_content *)v->content, CELL_DISK_READ) : NULL;
+			off_t size = f ? f->ops->size(f) : 0;
 
-			if (v && v->content && !fstatat(s->data, ((struct dir_content *)v->content)->name, &st, 0) &&
-			    (uint64_t)st.st_size > v->length)
+			if (f)
+				f->ops->close(f);
+			if (size > 0 && (uint64_t)size > v->length)
 				dir_truncate(v->content, v->length);
 		}
 }
@@ -322,7 +297,7 @@ int cell_store_load(struct cell *cell, struct rx_error *err)
 	int rc = -1;
 
 	s->loading = true;
-	if (!log || pread(s->log, log, len, 0) != (ssize_t)len)
+	if (!log || cell_disk_read_all(s->log, log, len, 0))
 		rx_error_errno(err, log ? EIO : ENOMEM, "cannot read %s/log", s->path);
 	else if (cell_log_replay(cell, log, len, err))
 		rx_error_prefix(err, "%s", s->path);

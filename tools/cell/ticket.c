@@ -2,13 +2,12 @@
  * (RFC 4120, Ticket and EncTicketPart), sealed by libkrb5, written into credential caches.
  * Called while a cell starts and by cell_write_ticket; any thread. */
 #include <errno.h>
-#include <fcntl.h>
 #include <krb5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "tools/cell/disk.h"
 #include "tools/cell/internal.h"
 
 enum {
@@ -95,25 +94,24 @@ out:
 /* The key of a cell that outlives this process, so that tickets do too. */
 static int kept_key(struct cell *cell, const char *data, uint8_t key[KEY_LEN], struct rx_error *err)
 {
-	char path[4200];
-	ssize_t n = 0;
-	int fd;
+	struct cell_file *f = cell->disk->ops->open(cell->disk, "key", CELL_DISK_WRITE);
+	off_t size = f ? f->ops->size(f) : -1;
+	int rc = size < 0 ? -1 : 0;
 
-	snprintf(path, sizeof(path), "%s/key", data);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		n = read(fd, key, KEY_LEN);
-	if (fd >= 0 && n == 0) {
+	if (size == 0) {
 		cell->env->ops->random(cell->env, key, KEY_LEN);
-		n = write(fd, key, KEY_LEN);
+		rc = cell_disk_write_all(f, key, KEY_LEN, 0);
+	} else if (size == KEY_LEN) {
+		rc = cell_disk_read_all(f, key, KEY_LEN, 0);
 	}
-	if (fd < 0 || n < 0)
-		rx_error_errno(err, errno, "cannot keep the key in %s", path);
-	else if (n != KEY_LEN)
-		rx_error_errno(err, EIO, "%s has %zd bytes instead of 32: remove it", path, n);
-	if (fd >= 0)
-		close(fd);
-	return n == KEY_LEN ? 0 : -1;
+	if (rc)
+		rx_error_errno(err, errno, "cannot keep the key in %s/key", data);
+	else if (size != 0 && size != KEY_LEN)
+		rc = rx_error_errno(err, EIO, "%s/key has %lld bytes instead of %d: remove it", data, (long long)size,
+				    KEY_LEN);
+	if (f)
+		f->ops->close(f);
+	return rc;
 }
 
 struct cell_keys *cell_keys_new(struct cell *cell, const char *keytab, const char *data, struct rx_error *err)
