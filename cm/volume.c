@@ -143,11 +143,16 @@ static struct cm_server *site_server(struct cm_cell *cell, const struct site *si
 
 	if (!site->by_uuid) {
 		addr = rx_addr_ipv4(site->ip, AFS_PORT_FS);
-		return cm_server_by_addr(cell, &addr, false);
+		s = cm_server_by_addr(cell, &addr, false);
+	} else {
+		s = cm_server_by_uuid(cell, &site->uuid);
 	}
-	s = cm_server_by_uuid(cell, &site->uuid);
-	if (!s)
+	if (!s) {
+		rx_error_errno(err, ENOMEM, "a server");
 		return NULL;
+	}
+	if (!site->by_uuid)
+		return s;
 	rx_mutex_lock(&cell->cm->lock);
 	ask = s->naddrs == 0 || s->unique != site->unique;
 	rx_mutex_unlock(&cell->cm->lock);
