@@ -45,6 +45,7 @@ struct rx_thread {
 	bool timed_out;
 	struct rx_held held;
 	unsigned id;
+	int tag;
 };
 
 struct world {
@@ -56,6 +57,7 @@ struct world {
 	unsigned living, want_mutex;
 	bool stuck;
 	uint64_t now, rng, trace;
+	int64_t wall_at_0;
 	unsigned ids;
 };
 
@@ -221,6 +223,7 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	f->fn = fn;
 	f->arg = arg;
 	f->id = ++w->ids;
+	f->tag = w->now_running ? w->now_running->tag : 0;
 	f->place.stack = malloc(STACK);
 	f->place.size = STACK;
 	getcontext(&f->place.first);
@@ -233,6 +236,21 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	w->living++;
 	set_ready(f);
 	return f;
+}
+
+void world_set_tag(struct world *w, int tag)
+{
+	w->now_running->tag = tag;
+}
+
+int world_tag(const struct world *w)
+{
+	return w->now_running ? w->now_running->tag : 0;
+}
+
+void world_set_wall(struct world *w, int64_t s)
+{
+	w->wall_at_0 = s - (int64_t)(w->now / 1000000u);
 }
 
 void world_yield(struct world *w)
@@ -259,7 +277,7 @@ static uint64_t now_us(struct rx_env *env)
 
 static int64_t wall_s(struct rx_env *env)
 {
-	return 1700000000 + (int64_t)(world_of(env)->now / 1000000u);
+	return world_of(env)->wall_at_0 + (int64_t)(world_of(env)->now / 1000000u);
 }
 
 static void random_bytes(struct rx_env *env, void *buf, size_t len)
@@ -382,6 +400,7 @@ struct world *world_new(uint64_t seed)
 	w->env.ops = &ops;
 	w->rng = seed;
 	w->now = 1000000;
+	w->wall_at_0 = 1700000000;
 	return w;
 }
 
