@@ -387,9 +387,15 @@ static const struct afs_cb_ops operations = {
 	.cb_TellMeAboutYourself = op_tell,
 };
 
+/* A break that there was no memory to read is lost for the server, and must not be for us. */
 static int32_t handler(struct rx_call *call, void *arg)
 {
-	return rx_rpc_dispatch(call, &afs_cb_table, &operations, arg);
+	int32_t code = rx_rpc_dispatch(call, &afs_cb_table, &operations, arg);
+	struct cm_server *s = code == RXGEN_SS_UNMARSHAL ? cm_server_find_addr(arg, rx_call_peer(call)) : NULL;
+
+	if (s)
+		reset(arg, s);
+	return code;
 }
 
 int cm_callback_start(struct cm *cm, struct rx_error *err)

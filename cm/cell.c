@@ -74,18 +74,20 @@ static struct cm_cell *cell_new(struct cm *cm, const char *name)
 	return c;
 }
 
-static void add_server(struct cm_cell *c, const struct rx_addr *addr, const char *host)
+/* False: no memory. */
+static bool add_server(struct cm_cell *c, const struct rx_addr *addr, const char *host)
 {
 	struct cm_server *s;
 
 	if (c->nservers == CM_CELL_SERVERS)
-		return;
+		return true;
 	s = cm_server_by_addr(c, addr, true);
 	if (!s)
-		return;
+		return false;
 	if (c->nservers == 0)
 		snprintf(c->host, sizeof(c->host), "%s", host ? host : "");
 	c->servers[c->nservers++] = s;
+	return true;
 }
 
 static struct cm_cell *cell_from_conf(struct cm *cm, const struct cm_cellconf_cell *conf)
@@ -100,7 +102,10 @@ static struct cm_cell *cell_from_conf(struct cm *cm, const struct cm_cellconf_ce
 	for (size_t i = 0; i < conf->nservers; i++) {
 		struct rx_addr addr = rx_addr_ipv4(conf->servers[i].ip, AFS_PORT_VL);
 
-		add_server(c, &addr, conf->servers[i].name);
+		if (!add_server(c, &addr, conf->servers[i].name)) {
+			free(c);
+			return NULL;
+		}
 	}
 	return c;
 }

@@ -31,10 +31,16 @@ struct reader {
 	bool *replaced; /* which of those this file has named again */
 	size_t current; /* index of the cell that takes servers; SIZE_MAX: none, skip them */
 	bool skipping;  /* servers below a bad or repeated cell line, already warned about */
-	bool no_memory;
+	int failed;     /* errno: no memory or no descriptors; what was read is not all */
 };
 
 static const char blanks[] = " \t\r\n\v\f";
+
+/* Not about the files, but about this process: another time they can be read. */
+static bool is_shortage(int errnum)
+{
+	return errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE;
+}
 
 static void __attribute__((format(printf, 2, 3))) warn(struct reader *r, const char *fmt, ...)
 {
@@ -146,21 +152,22 @@ static void cell_line(struct reader *r, char *rest)
 	} else {
 		cells = realloc(conf->cells, (conf->ncells + 1) * sizeof(*cells));
 		if (!cells) {
-			r->no_memory = true;
+			r->failed = ENOMEM;
 			return;
 		}
 		conf->cells = cells;
 		cell = &cells[i];
 		*cell = (struct cm_cellconf_cell){ .name = strdup(name) };
 		if (!cell->name) {
-			r->no_memory = true;
+			r->failed = ENOMEM;
 			return;
 		}
 		conf->ncells++;
 	}
 	if (second && *second != '#') {
 		cell->linked = strdup(second);
-		r->no_memory |= !cell->linked;
+		if (!cell->linked)
+			r->failed = ENOMEM;
 	}
 	r->current = i;
 	r->skipping = false;
@@ -206,7 +213,7 @@ static void server_line(struct reader *r, char *line)
 		cell->servers = servers;
 	if (!servers || !server.name) {
 		free(server.name);
-		r->no_memory = true;
+		r->failed = ENOMEM;
 		return;
 	}
 	servers[cell->nservers++] = server;
@@ -262,12 +269,14 @@ static void read_db(struct reader *r, const char *path)
 	r->nold = r->conf->ncells;
 	r->replaced = calloc(r->nold + 1, sizeof(*r->replaced));
 	if (!r->replaced || remember(r->conf, path)) {
-		r->no_memory = true;
+		r->failed = ENOMEM;
 		goto out;
 	}
 	f = fopen(path, "re");
 	if (!f) {
-		if (errno != ENOENT)
+		if (is_shortage(errno))
+			r->failed = errno;
+		else if (errno != ENOENT)
 			warn(r, "cannot be read: %s", strerror(errno));
 		goto out;
 	}
@@ -281,7 +290,9 @@ static void read_db(struct reader *r, const char *path)
 			server_line(r, line);
 	}
 	r->line = 0;
-	if (ferror(f))
+	if (!feof(f) && is_shortage(errno))
+		r->failed = errno;
+	else if (ferror(f))
 		warn(r, "cannot be read: %s", strerror(errno));
 	fclose(f);
 out:
@@ -307,10 +318,12 @@ static void read_db_dir(struct reader *r, const char *dir)
 	int n;
 
 	if (remember(r->conf, dir)) {
-		r->no_memory = true;
+		r->failed = ENOMEM;
 		return;
 	}
 	n = scandir(dir, &names, is_visible, by_bytes);
+	if (n < 0 && is_shortage(errno))
+		r->failed = errno;
 	if (n < 0)
 		return;
 	for (int i = 0; i < n; i++) {
@@ -318,7 +331,7 @@ static void read_db_dir(struct reader *r, const char *dir)
 		struct stat st;
 
 		if (asprintf(&path, "%s/%s", dir, names[i]->d_name) < 0) {
-			r->no_memory = true;
+			r->failed = ENOMEM;
 		} else {
 			if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
 				read_db(r, path);
@@ -329,24 +342,31 @@ static void read_db_dir(struct reader *r, const char *dir)
 	free(names);
 }
 
-/* The cell name in a ThisCell: first word of the first line. NULL: none. malloc'ed. */
-static char *read_this_cell(const char *path)
+/* The cell name in a ThisCell: first word of the first line. NULL: none. malloc'ed. Returns
+ * 0, or an errno when that could not be found out. */
+static int read_this_cell(const char *path, char **cell)
 {
 	FILE *f = fopen(path, "re");
-	char *line = NULL, *rest, *name, *copy = NULL;
+	char *line = NULL, *rest, *name;
+	int failed = 0;
 	size_t cap = 0;
 
+	*cell = NULL;
 	if (!f)
-		return NULL;
+		return is_shortage(errno) ? errno : 0;
 	if (getline(&line, &cap, f) > 0) {
 		rest = line;
 		name = word(&rest);
-		if (name && is_cell_name(name))
-			copy = strdup(name);
+		if (name && is_cell_name(name)) {
+			*cell = strdup(name);
+			failed = *cell ? 0 : ENOMEM;
+		}
+	} else if (!feof(f) && is_shortage(errno)) {
+		failed = errno;
 	}
 	free(line);
 	fclose(f);
-	return copy;
+	return failed;
 }
 
 static struct cm_cellconf *read_dir(const char *dir, char *local, cm_cellconf_warn *warn_fn, void *arg,
@@ -358,11 +378,12 @@ static struct cm_cellconf *read_dir(const char *dir, char *local, cm_cellconf_wa
 
 	if (!conf || asprintf(&this_cell, "%s/ThisCell", dir) < 0 || asprintf(&db, "%s/CellServDB", dir) < 0 ||
 	    asprintf(&db_dir, "%s/CellServDB.d", dir) < 0) {
-		r.no_memory = true;
+		r.failed = ENOMEM;
 		goto out;
 	}
 	conf->dir = strdup(dir);
-	r.no_memory = !conf->dir || remember(conf, this_cell);
+	if (!conf->dir || remember(conf, this_cell))
+		r.failed = ENOMEM;
 	read_db(&r, db);
 	read_db_dir(&r, db_dir);
 out:
@@ -373,55 +394,72 @@ out:
 		conf->local = local;
 	else
 		free(local);
-	if (!r.no_memory)
+	if (!r.failed)
 		return conf;
 	cm_cellconf_free(conf);
-	rx_error_errno(err, ENOMEM, "reading the cell configuration in %s", dir);
+	rx_error_errno(err, r.failed, "reading the cell configuration in %s", dir);
 	return NULL;
 }
 
-/* The cell name of a directory; NULL: not a configuration. */
-static char *local_of(const char *dir)
+/* Reads a directory of the search list. False: it is not a configuration, look further. */
+static bool try_dir(const char *dir, cm_cellconf_warn *warn_fn, void *arg, struct cm_cellconf **conf,
+		    struct rx_error *err)
 {
-	char *path, *local;
+	char *path, *local = NULL;
+	int failed = ENOMEM;
 
-	if (asprintf(&path, "%s/ThisCell", dir) < 0)
+	*conf = NULL;
+	if (asprintf(&path, "%s/ThisCell", dir) >= 0) {
+		failed = read_this_cell(path, &local);
+		free(path);
+	}
+	if (failed)
+		rx_error_errno(err, failed, "reading the cell configuration in %s", dir);
+	else if (local)
+		*conf = read_dir(dir, local, warn_fn, arg, err);
+	return failed || local;
+}
+
+/* A named directory counts without a ThisCell too. */
+static struct cm_cellconf *read_named(const char *dir, cm_cellconf_warn *warn_fn, void *arg, struct rx_error *err)
+{
+	struct cm_cellconf *conf;
+	struct stat st;
+	int errnum = stat(dir, &st) ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+
+	if (errnum) {
+		rx_error_errno(err, errnum, "no cell configuration in %s", dir);
 		return NULL;
-	local = read_this_cell(path);
-	free(path);
-	return local;
+	}
+	return try_dir(dir, warn_fn, arg, &conf, err) ? conf : read_dir(dir, NULL, warn_fn, arg, err);
 }
 
 struct cm_cellconf *cm_cellconf_read(const char *dir, cm_cellconf_warn *warn_fn, void *arg, struct rx_error *err)
 {
 	static const char *const system_dirs[] = { "/etc/umafs", "/etc/openafs", "/usr/vice/etc" };
 	const char *own = getenv("UMAFS_CONF"), *home = getenv("HOME");
-	struct cm_cellconf *conf = NULL;
-	char *path = NULL, *local = NULL;
-	struct stat st;
+	struct cm_cellconf *conf;
 
-	if (dir) {
-		int errnum = stat(dir, &st) ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+	if (dir)
+		return read_named(dir, warn_fn, arg, err);
+	if (own && *own && try_dir(own, warn_fn, arg, &conf, err))
+		return conf;
+	if (home && *home) {
+		char *path;
+		bool found;
 
-		if (errnum) {
-			rx_error_errno(err, errnum, "no cell configuration in %s", dir);
+		if (asprintf(&path, "%s/.config/umafs", home) < 0) {
+			rx_error_errno(err, ENOMEM, "reading the cell configuration");
 			return NULL;
 		}
-		return read_dir(dir, local_of(dir), warn_fn, arg, err);
-	}
-	if (own && *own && (local = local_of(own)))
-		return read_dir(own, local, warn_fn, arg, err);
-	if (home && *home && asprintf(&path, "%s/.config/umafs", home) >= 0) {
-		local = local_of(path);
-		if (local)
-			conf = read_dir(path, local, warn_fn, arg, err);
+		found = try_dir(path, warn_fn, arg, &conf, err);
 		free(path);
-		if (local)
+		if (found)
 			return conf;
 	}
 	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(system_dirs[0]); i++)
-		if ((local = local_of(system_dirs[i])))
-			return read_dir(system_dirs[i], local, warn_fn, arg, err);
+		if (try_dir(system_dirs[i], warn_fn, arg, &conf, err))
+			return conf;
 	rx_error_set(
 		err, RX_ORIGIN_ERRNO, ENOENT, ENOENT,
 		"no cell is configured: put its name into ThisCell and its servers into CellServDB in $UMAFS_CONF, "

@@ -7,6 +7,8 @@
 
 #include "cm/internal.h"
 
+enum { SHORTAGE_US = 20000 };
+
 static void on_rpc(void *arg, const char *name, const struct rx_addr *server, uint64_t start_us, uint64_t end_us,
 		   const struct rx_error *err)
 {
@@ -107,13 +109,16 @@ struct cm *cm_new(const struct cm_config *config, struct rx_error *err)
 	struct cm *cm = calloc(1, sizeof(*cm));
 
 	if (!cm) {
+		rx_net_free(config->net);
 		rx_error_errno(err, ENOMEM, "starting the cache manager");
 		return NULL;
 	}
 	init_tables(cm, config);
 	loop.env = cm->env;
-	if (cm_cells_load(cm, config, err))
+	if (cm_cells_load(cm, config, err)) {
+		rx_net_free(config->net);
 		goto fail;
+	}
 	cm->loop = rx_loop_new(&loop, err);
 	/* The first call already makes the server call us back. */
 	if (!cm->loop || cm_callback_start(cm, err) || cm_works_start(cm, err))
@@ -163,11 +168,31 @@ static uint64_t abandon(struct cm_vnode *v)
 	return bytes;
 }
 
+static void wait_moment(struct cm *cm)
+{
+	uint64_t until = rx_now_us(cm->env) + SHORTAGE_US;
+
+	rx_mutex_lock(&cm->sleep_lock);
+	while (rx_now_us(cm->env) < until)
+		rx_cond_wait(&cm->sleep, &cm->sleep_lock, until);
+	rx_mutex_unlock(&cm->sleep_lock);
+}
+
+/* A shortage of memory may be over in a moment; all else would take longer than anybody
+ * waits here. */
+static void store_dirty(struct cm *cm, struct cm_vnode *v, uint64_t end)
+{
+	struct rx_error err = { 0 };
+
+	while (rx_now_us(cm->env) < end && cm_flush(v, NULL, 0, UINT64_MAX, false, &err) != 0 &&
+	       err.origin == RX_ORIGIN_ERRNO && err.code == ENOMEM)
+		wait_moment(cm);
+}
+
 uint64_t cm_free(struct cm *cm, unsigned timeout_ms)
 {
+	struct cm_vnode *v = NULL;
 	uint64_t end, lost = 0;
-	struct cm_vnode **dirty;
-	size_t n;
 
 	if (!cm)
 		return 0;
@@ -177,14 +202,12 @@ uint64_t cm_free(struct cm *cm, unsigned timeout_ms)
 	rx_cond_broadcast(&cm->sleep);
 	rx_mutex_unlock(&cm->sleep_lock);
 	cm_probes_hurry(cm);
-	dirty = cm_vnodes_dirty(cm, &n);
-	for (size_t i = 0; i < n; i++) {
-		if (rx_now_us(cm->env) < end)
-			(void)cm_flush(dirty[i], NULL, 0, UINT64_MAX, false, NULL);
-		lost += abandon(dirty[i]);
-		cm_vnode_put(dirty[i]);
+	while ((v = cm_vnode_next(cm, v))) {
+		if (cm_records_dirty(&v->records) == 0)
+			continue;
+		store_dirty(cm, v, end);
+		lost += abandon(v);
 	}
-	free(dirty);
 	/* Saying good-bye has its own few seconds. */
 	cm->closing_us = UINT64_MAX;
 	cm_servers_goodbye(cm);

@@ -51,7 +51,7 @@ struct cm_event {
 
 struct cm_config {
 	struct rx_env *env;        /* NULL: rx_env_posix() */
-	struct rx_net *net;        /* taken over by success (rx/net.h); NULL: UDP, see port and bind_ip */
+	struct rx_net *net;        /* taken over, whatever is returned (rx/net.h); NULL: UDP, see port and bind_ip */
 	const char *confdir;       /* NULL: the search list */
 	const char *cell;          /* NULL: ThisCell */
 	uint16_t port;             /* callback service and all calls; 0 = any */
@@ -293,6 +293,7 @@ struct cm_record_view {
 enum cm_grant {
 	CM_GRANTED,  /* page is bound to a PENDING record of this token now */
 	CM_CONFLICT, /* bound to a record that must go first; it is CONFLICTING now and queued. Park. */
+	CM_NOMEM,    /* no memory for a record, or for telling of its loss; nothing has changed */
 };
 
 /* Wants bytes [from, to) of page `index` for token t: joins, extends or creates a

@@ -1,6 +1,7 @@
 /* Error cursors: per vnode and token a counter of lost writes and the last reason. Each
  * handle keeps the count it last saw; a difference is told once. An error that nobody
  * has seen is shown to the token's next opener. Guarded by the records' lock. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "cm/record.h"
@@ -14,18 +15,28 @@ static struct cm_cursor *find(struct cm_records *rs, const struct cm_token *t)
 	return c;
 }
 
+int cm_cursor_prepare(struct cm_records *rs, struct cm_token *t)
+{
+	struct cm_cursor *c;
+
+	if (find(rs, t))
+		return 0;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -1;
+	c->token = cm_token_get(t);
+	c->seen = true;
+	c->next = rs->cursors;
+	rs->cursors = c;
+	return 0;
+}
+
+/* It was made with the record. */
 void cm_cursor_advance(struct cm_records *rs, struct cm_token *t, const struct rx_error *error)
 {
 	struct cm_cursor *c = find(rs, t);
 
-	if (!c) {
-		c = calloc(1, sizeof(*c));
-		if (!c)
-			abort(); /* an untold loss is what this is here to prevent */
-		c->token = cm_token_get(t);
-		c->next = rs->cursors;
-		rs->cursors = c;
-	}
+	assert(c);
 	c->count++;
 	c->seen = false;
 	c->error = *error;

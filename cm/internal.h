@@ -272,8 +272,8 @@ void cm_vnodes_break_fid(struct cm *cm, const struct afs_fid *fid,
 void cm_vnodes_reset(struct cm *cm, const struct cm_server *s);
 /* Whether it has promised anything that is believed now. */
 bool cm_vnodes_promised(struct cm *cm, const struct cm_server *s);
-/* References to all with unstored bytes; malloc'ed. */
-struct cm_vnode **cm_vnodes_dirty(struct cm *cm, size_t *n);
+/* The first vnode (at NULL), or the one behind `at`, whose reference it takes. */
+struct cm_vnode *cm_vnode_next(struct cm *cm, struct cm_vnode *at);
 void cm_vnode_break(struct cm_vnode *v);
 void cm_vnodes_expire(struct cm *cm);
 void cm_vnodes_destroy(struct cm *cm);

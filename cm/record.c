@@ -183,8 +183,10 @@ static struct cm_record *create(struct cm_records *rs, struct cm_token *t, uint6
 {
 	struct cm_record *r = calloc(1, sizeof(*r)), **p = &rs->list;
 
-	if (!r)
-		abort(); /* a grant that cannot be recorded would be a lost write */
+	if (!r || cm_cursor_prepare(rs, t) != 0) {
+		free(r);
+		return NULL;
+	}
 	r->token = cm_token_get(t);
 	r->seq = ++rs->seq;
 	r->first = r->last = index;
@@ -232,6 +234,10 @@ enum cm_grant cm_record_grant(struct cm_vnode *v, struct cm_token *t, uint64_t i
 	r = at_or_after(rs, index);
 	if (!r || r->first > index) {
 		r = join_or_make(rs, t, index, from, to, mapped, &dropped);
+		if (!r) {
+			rx_mutex_unlock(&rs->lock);
+			return CM_NOMEM;
+		}
 		cm_flush_timer(v, rs->max_age_us > UINT64_MAX - r->dirtied_us ? UINT64_MAX
 									      : r->dirtied_us + rs->max_age_us);
 	} else if (r->token == t && r->state == CM_RECORD_PENDING) {

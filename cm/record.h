@@ -85,6 +85,8 @@ void cm_record_view(const struct cm_record *r, struct cm_record_view *view);
 /* Takes it off the list and frees it in state DONE or KILLED. The caller puts rs->vnode
  * once the lock is released: the record held one reference. */
 void cm_record_remove(struct cm_records *rs, struct cm_record *r);
+/* Sees to it that a loss of t can be told. -1: no memory. */
+int cm_cursor_prepare(struct cm_records *rs, struct cm_token *t);
 void cm_cursor_advance(struct cm_records *rs, struct cm_token *t, const struct rx_error *error);
 void cm_cursors_free(struct cm_records *rs);
 /* Queues a flush if a CONFLICTING record is due, or sets the timer for the next one. */
@@ -111,7 +113,7 @@ struct cm_records *cm_vnode_records(struct cm_vnode *v);
  * vnode by the caller. FileLength = max(server's length, end of the run): nobody else's
  * unstored extension. mtime = now. Updates status and data version. */
 int cm_store_runs(struct cm_vnode *v, struct cm_token *t, const struct cm_plan *plan, bool sync, struct rx_error *err);
-/* Runs fn(arg) on a worker thread soon. False: no memory, nothing happens. */
+/* Runs fn(arg) on a worker thread soon. False: no memory or no thread, nothing happens. */
 bool cm_work(struct cm *cm, void (*fn)(void *), void *arg);
 /* Has cm_records_age called for this vnode at `when_us` at the latest. */
 void cm_flush_timer(struct cm_vnode *v, uint64_t when_us);

@@ -228,38 +228,37 @@ void cm_vnode_break(struct cm_vnode *v)
 	cm_records_notify_invalidate(&v->records);
 }
 
-/* Collects references first: the table's lock comes after a vnode's. */
-static struct cm_vnode **collect(struct cm *cm, bool (*match)(const struct cm_vnode *v, const void *what),
-				 const void *what, size_t *n)
+/* The first vnode behind `at` (NULL: of all) that matches, with a reference; that to `at` is
+ * put. Who is referenced stays in its place of the table, so this needs no memory: breaks
+ * must not fail. Unlocked in between, as the table's lock comes after a vnode's. */
+static struct cm_vnode *next_match(struct cm *cm, struct cm_vnode *at,
+				   bool (*match)(const struct cm_vnode *v, const void *what), const void *what)
 {
-	struct cm_vnode **all;
+	unsigned b = at ? hash(&at->fid) : 0;
+	struct cm_vnode *v;
 
-	*n = 0;
 	rx_mutex_lock(&cm->lock);
-	all = malloc((cm->nvnodes + 1) * sizeof(struct cm_vnode *));
-	for (unsigned b = 0; all && b < CM_VNODE_HASH; b++) {
-		for (struct cm_vnode *v = cm->vnodes[b]; v; v = v->hash_next) {
-			if (!match(v, what))
-				continue;
-			if (v->refs++ == 0)
-				lru_remove(v);
-			all[(*n)++] = v;
-		}
+	v = at ? at->hash_next : cm->vnodes[0];
+	for (;;) {
+		while (v && !match(v, what))
+			v = v->hash_next;
+		if (v || ++b == CM_VNODE_HASH)
+			break;
+		v = cm->vnodes[b];
 	}
+	if (v && v->refs++ == 0)
+		lru_remove(v);
 	rx_mutex_unlock(&cm->lock);
-	return all;
+	cm_vnode_put(at);
+	return v;
 }
 
 void cm_vnodes_break(struct cm *cm, bool (*match)(const struct cm_vnode *v, const void *what), const void *what)
 {
-	size_t n;
-	struct cm_vnode **all = collect(cm, match, what, &n);
+	struct cm_vnode *v = NULL;
 
-	for (size_t i = 0; i < n; i++) {
-		cm_vnode_break(all[i]);
-		cm_vnode_put(all[i]);
-	}
-	free(all);
+	while ((v = next_match(cm, v, match, what)))
+		cm_vnode_break(v);
 }
 
 void cm_vnodes_break_fid(struct cm *cm, const struct afs_fid *fid,
@@ -293,11 +292,9 @@ static bool has_promise(const struct cm_vnode *v, const void *what)
 
 void cm_vnodes_reset(struct cm *cm, const struct cm_server *s)
 {
-	size_t n;
-	struct cm_vnode **all = collect(cm, has_promise, NULL, &n);
+	struct cm_vnode *v = NULL;
 
-	for (size_t i = 0; i < n; i++) {
-		struct cm_vnode *v = all[i];
+	while ((v = next_match(cm, v, has_promise, NULL))) {
 		bool mine;
 
 		rx_mutex_lock(&v->lock);
@@ -305,26 +302,19 @@ void cm_vnodes_reset(struct cm *cm, const struct cm_server *s)
 		rx_mutex_unlock(&v->lock);
 		if (mine)
 			cm_vnode_break(v);
-		cm_vnode_put(v);
 	}
-	free(all);
 }
 
 bool cm_vnodes_promised(struct cm *cm, const struct cm_server *s)
 {
-	size_t n;
-	struct cm_vnode **all = collect(cm, has_promise, NULL, &n);
+	struct cm_vnode *v = NULL;
 	bool promised = false;
 
-	for (size_t i = 0; i < n; i++) {
-		struct cm_vnode *v = all[i];
-
+	while ((v = next_match(cm, v, has_promise, NULL))) {
 		rx_mutex_lock(&v->lock);
 		promised |= v->promise.held && v->promise.server == s;
 		rx_mutex_unlock(&v->lock);
-		cm_vnode_put(v);
 	}
-	free(all);
 	return promised;
 }
 
@@ -335,19 +325,9 @@ static bool any(const struct cm_vnode *v, const void *what)
 	return true;
 }
 
-struct cm_vnode **cm_vnodes_dirty(struct cm *cm, size_t *n)
+struct cm_vnode *cm_vnode_next(struct cm *cm, struct cm_vnode *at)
 {
-	size_t all, kept = 0;
-	struct cm_vnode **vs = collect(cm, any, NULL, &all);
-
-	for (size_t i = 0; i < all; i++) {
-		if (cm_records_dirty(&vs[i]->records) > 0)
-			vs[kept++] = vs[i];
-		else
-			cm_vnode_put(vs[i]);
-	}
-	*n = kept;
-	return vs;
+	return next_match(cm, at, any, NULL);
 }
 
 static bool is_over(const struct cm_vnode *v, const void *now_us)

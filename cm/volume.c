@@ -157,11 +157,16 @@ static struct cm_server *site_server(struct cm_cell *cell, const struct site *si
 
 	if (!site->by_uuid) {
 		addr = rx_addr_ipv4(site->ip, AFS_PORT_FS);
-		return cm_server_by_addr(cell, &addr, false);
+		s = cm_server_by_addr(cell, &addr, false);
+	} else {
+		s = cm_server_by_uuid(cell, &site->uuid);
 	}
-	s = cm_server_by_uuid(cell, &site->uuid);
-	if (!s)
+	if (!s) {
+		rx_error_errno(err, ENOMEM, "a server");
 		return NULL;
+	}
+	if (!site->by_uuid)
+		return s;
 	/* Anew, too, when it answers at none of those it is thought to have. */
 	rx_mutex_lock(&cell->cm->lock);
 	for (unsigned i = 0; i < s->naddrs; i++)

@@ -51,6 +51,8 @@ int cm_readlink(struct cm_vnode *v, struct cm_token *t, char **text, struct rx_e
 	copy = strdup(buf);
 	if (!*text || !copy) {
 		free(copy);
+		free(*text);
+		*text = NULL;
 		return rx_error_errno(err, ENOMEM, "reading a link");
 	}
 	rx_mutex_lock(&v->lock);

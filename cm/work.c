@@ -3,6 +3,7 @@
  * records when their time has come, ends promises whose time is over, and has silent
  * servers probed. Called by cm/flush.c and cm/file.c on any thread; the workers may do
  * RPCs. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -62,6 +63,14 @@ bool cm_work(struct cm *cm, void (*fn)(void *), void *arg)
 
 		if (t)
 			w->threads[w->nthreads++] = t;
+	}
+	if (w->nthreads == 0) { /* nobody would ever come for it */
+		assert(w->head == item);
+		w->head = NULL;
+		w->tail = &w->head;
+		rx_mutex_unlock(&w->lock);
+		free(item);
+		return false;
 	}
 	rx_cond_signal(&w->wake);
 	rx_mutex_unlock(&w->lock);

@@ -92,10 +92,12 @@ struct rx_call *rx_call_new(struct rx_conn *conn, struct rx_error *err)
 	struct rx_call *call;
 
 	rx_mutex_lock(&loop->mutex);
-	while (!(call = rx_core_call_new(conn, rx_now_us(loop->env))) && !conn->error)
+	while (!(call = rx_core_call_new(conn, rx_now_us(loop->env))) && !conn->error && rx_core_conn_full(conn))
 		chan_wait(loop, conn);
-	if (!call)
+	if (!call && conn->error)
 		rx_error_abort(err, RX_ORIGIN_RX, conn->error);
+	else if (!call)
+		rx_error_errno(err, ENOMEM, "making a call");
 	rx_mutex_unlock(&loop->mutex);
 	return call;
 }

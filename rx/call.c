@@ -48,7 +48,11 @@ struct rx_call *rx_call_alloc(struct rx_conn *conn, unsigned channel, uint32_t n
 	} else {
 		call = calloc(1, sizeof *call);
 		if (!call)
-			abort();
+			return NULL;
+	}
+	if (!rx_timer_init(&ep->timers, &call->timer, call_timer)) {
+		free(call);
+		return NULL;
 	}
 	call->ep = ep;
 	call->conn = conn;
@@ -58,7 +62,6 @@ struct rx_call *rx_call_alloc(struct rx_conn *conn, unsigned channel, uint32_t n
 	call->from = conn->peer->addr;
 	call->started_us = call->heard_us = call->sent_us = ep->now;
 	call->hard_at = conn->hard_us ? ep->now + conn->hard_us : UINT64_MAX;
-	rx_timer_init(&call->timer, call_timer);
 	rx_send_init(call);
 	rx_recv_init(call);
 	assert(!conn->channel[channel].call);
@@ -88,7 +91,7 @@ void rx_call_release(struct rx_call *call)
 	rx_send_clear(call);
 	rx_recv_clear(call);
 	rx_call_unready(call);
-	rx_timer_stop(&ep->timers, &call->timer);
+	rx_timer_done(&ep->timers, &call->timer);
 	ep->ncalls--;
 	if (ep->nfree_calls >= KEEP_CALLS || UMAFS_MAYBE(ep->cfg.maybe, CALL_NOT_KEPT)) {
 		free(call);
@@ -225,6 +228,11 @@ static void call_timer(struct rx_timer *t, uint64_t now)
 		return;
 	if (!liveness(call, now, &next))
 		return;
+	if (call->announce_at <= now) {
+		call->announce_at = UINT64_MAX;
+		rx_conn_announce(call->conn);
+	}
+	next = next < call->announce_at ? next : call->announce_at;
 	at = rx_recv_timer(call, now);
 	if (at < next)
 		next = at;

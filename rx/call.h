@@ -36,8 +36,9 @@ enum { RX_RING = 256, RX_WINDOW_INITIAL = 16, RX_WINDOW_MAX = 255, RX_PROBES = 4
 struct rx_call {
 	struct rx_endpoint *ep;
 	struct rx_conn *conn;
-	void *user;  /* the binding's */
-	bool *ended; /* the binding's too: set when a handler has ended its own call */
+	void *user;                /* the binding's */
+	struct rx_call *user_next; /* likewise */
+	bool *ended;               /* likewise: set when a handler has ended its own call */
 	enum rx_call_state state;
 	uint32_t number;
 	uint8_t channel;
@@ -50,6 +51,7 @@ struct rx_call {
 
 	struct rx_timer timer;
 	uint64_t started_us, heard_us, sent_us, hard_at;
+	uint64_t announce_at; /* the binding had no memory for the call: it is offered again */
 	struct {
 		uint32_t serial;
 		uint64_t at;
@@ -60,6 +62,7 @@ struct rx_call {
 	/* Sending: [tx_first, tx_top) was sent at least once, [tx_top, tx_next) waits. */
 	struct rx_packet *tx[RX_RING];
 	struct rx_packet *tx_cur;                    /* being filled, no seq yet */
+	struct rx_packet *tx_spare;                  /* the first one: it is there when it is needed */
 	uint32_t tx_first, tx_top, tx_next, tx_high; /* tx_high: one beyond the highest acknowledged */
 	uint32_t tx_previous;
 	uint32_t tx_hard;        /* the highest firstPacket of any ACK */
@@ -73,6 +76,7 @@ struct rx_call {
 	unsigned backoff, reorder, burst;
 	uint32_t rack_serial;
 	uint64_t rto_at, tlp_at, rack_at;
+	uint64_t starved_at;   /* there was no memory for a packet: to be tried again */
 	const uint8_t *wr_buf; /* a writer's bytes, taken as room appears */
 	size_t wr_len, wr_done;
 
@@ -95,7 +99,7 @@ const char *rx_call_state_name(enum rx_call_state state);
 /* Asserts that the transition is allowed. */
 void rx_call_set_state(struct rx_call *call, enum rx_call_state state);
 
-/* call.c */
+/* call.c. NULL: no memory. */
 struct rx_call *rx_call_alloc(struct rx_conn *conn, unsigned channel, uint32_t number, bool client);
 /* Releases everything; the channel keeps what must be remembered. */
 void rx_call_release(struct rx_call *call);
@@ -111,6 +115,8 @@ void rx_call_ping(struct rx_call *call);
 
 /* call_send.c */
 void rx_send_init(struct rx_call *call);
+/* Before somebody owns the call: makes sure of its first packet. False: no memory. */
+bool rx_send_ready(struct rx_call *call);
 void rx_send_clear(struct rx_call *call);
 /* The peer has everything (its reply, or ACKALL, says so). */
 void rx_send_all_acked(struct rx_call *call);

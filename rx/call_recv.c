@@ -19,7 +19,7 @@ void rx_recv_init(struct rx_call *call)
 	call->rx_first = call->rx_top = call->rx_high = 1;
 	call->rx_window =
 		call->client || call->ep->cfg.window < RX_WINDOW_INITIAL ? call->ep->cfg.window : RX_WINDOW_INITIAL;
-	call->ack_at = UINT64_MAX;
+	call->ack_at = call->announce_at = UINT64_MAX;
 }
 
 void rx_recv_clear(struct rx_call *call)
@@ -275,6 +275,8 @@ static struct rx_packet *copy_in(struct rx_call *call, const struct rx_piece *pi
 {
 	struct rx_packet *p = rx_packet_get(&call->ep->pool, piece->len + COPY_SPARE);
 
+	if (!p)
+		return NULL;
 	p->seq = piece->h.seq;
 	p->serial = piece->h.serial;
 	p->checksum = piece->h.checksum;
@@ -296,6 +298,10 @@ bool rx_recv_data(struct rx_call *call, const struct rx_piece *piece)
 	/* Judged before the packet is opened: where anybody could have sent it, the
 	 * class has its say first. */
 	p = copy_in(call, piece);
+	if (!p) { /* as if the network had lost it */
+		call->ep->count.s.dropped++;
+		return true;
+	}
 	rc = open_packet(call, p);
 	if (rc || contradicts_last(call, h)) {
 		rx_packet_put(&call->ep->pool, p);

@@ -2,6 +2,7 @@
  * and the timers that guess at loss. What an ACK does is in send_ack.c. Called by
  * call.c and the endpoint under its lock. */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "rx/endpoint.h"
@@ -16,14 +17,22 @@ enum {
 	LAST_ACK_DELAY_US = 400000, /* ... the last packet of a reply */
 	REQUEST_EVERY_US = 1000000,
 	REQUEST_SAMPLES = 3,
+	STARVED_US = 10000,
 };
 
 void rx_send_init(struct rx_call *call)
 {
 	call->tx_first = call->tx_top = call->tx_next = call->tx_high = 1;
 	call->tx_window = RX_WINDOW_INITIAL;
-	call->rto_at = call->tlp_at = call->rack_at = UINT64_MAX;
+	call->rto_at = call->tlp_at = call->rack_at = call->starved_at = UINT64_MAX;
 	rx_cong_init(&call->cong, rx_peer_cwnd_hint(call->conn->peer, call->ep->now));
+}
+
+bool rx_send_ready(struct rx_call *call)
+{
+	if (!call->tx_spare)
+		call->tx_spare = rx_packet_get(&call->ep->pool, 0);
+	return call->tx_spare;
 }
 
 void rx_send_clear(struct rx_call *call)
@@ -36,10 +45,12 @@ void rx_send_clear(struct rx_call *call)
 	}
 	if (call->tx_cur)
 		rx_packet_put(pool, call->tx_cur);
-	call->tx_cur = NULL;
+	if (call->tx_spare)
+		rx_packet_put(pool, call->tx_spare);
+	call->tx_cur = call->tx_spare = NULL;
 	call->tx_first = call->tx_top = call->tx_next;
 	call->tx_flight = call->tx_lost = 0;
-	call->rto_at = call->tlp_at = call->rack_at = UINT64_MAX;
+	call->rto_at = call->tlp_at = call->rack_at = call->starved_at = UINT64_MAX;
 }
 
 void rx_send_all_acked(struct rx_call *call)
@@ -80,17 +91,23 @@ static void queue_current(struct rx_call *call, uint8_t flags)
 	rx_call_make_ready(call);
 }
 
-static void new_current(struct rx_call *call)
+/* False: no memory. Never for the first one, so that each call can say at least so much. */
+static bool new_current(struct rx_call *call)
 {
+	struct rx_packet *p = call->tx_spare ? call->tx_spare : rx_packet_get(&call->ep->pool, 0);
 	size_t header = 0, trailer = 0;
 
+	if (!p)
+		return false;
+	call->tx_spare = NULL;
 	call->conn->sec->ops->overhead(call->conn->sec_state, &header, &trailer);
-	call->tx_cur = rx_packet_get(&call->ep->pool, 0);
-	call->tx_cur->off = (uint32_t)(RX_HEADER_SIZE + header);
+	p->off = (uint32_t)(RX_HEADER_SIZE + header);
 	/* cap: how many of the user's bytes fit. */
-	call->tx_cur->cap = (uint32_t)(call->conn->peer->mtu - RX_HEADER_SIZE - header - trailer);
+	p->cap = (uint32_t)(call->conn->peer->mtu - RX_HEADER_SIZE - header - trailer);
 	if (UMAFS_MAYBE(call->ep->cfg.maybe, PACKET_SHORT))
-		call->tx_cur->cap /= 2;
+		p->cap /= 2;
+	call->tx_cur = p;
+	return true;
 }
 
 size_t rx_send_fill(struct rx_call *call, const uint8_t *buf, size_t len)
@@ -113,7 +130,12 @@ size_t rx_send_fill(struct rx_call *call, const uint8_t *buf, size_t len)
 				call->tx_blocked = true;
 				break;
 			}
-			new_current(call);
+			if (!new_current(call)) {
+				call->tx_blocked = true;
+				call->starved_at = call->ep->now + STARVED_US;
+				rx_call_arm(call, call->starved_at);
+				break;
+			}
 			p = call->tx_cur;
 		}
 		n = p->cap - p->len < len - taken ? p->cap - p->len : len - taken;
@@ -128,8 +150,9 @@ void rx_send_finish(struct rx_call *call)
 {
 	if (call->tx_done)
 		return;
-	if (!call->tx_cur)
-		new_current(call);
+	/* There is one for the last: it is the first, or what was written has not filled it. */
+	if (!call->tx_cur && !new_current(call))
+		abort();
 	queue_current(call, RX_LAST_PACKET);
 	call->tx_done = true;
 }
@@ -347,6 +370,10 @@ uint64_t rx_send_timer(struct rx_call *call, uint64_t now)
 {
 	uint64_t next;
 
+	if (call->starved_at <= now) {
+		call->starved_at = UINT64_MAX;
+		rx_send_pump(call);
+	}
 	if (call->rack_at <= now)
 		rx_send_detect_loss(call);
 	if (call->rto_at <= now)
@@ -354,5 +381,6 @@ uint64_t rx_send_timer(struct rx_call *call, uint64_t now)
 	else if (call->tlp_at <= now)
 		tail_probe(call);
 	next = call->rto_at < call->tlp_at ? call->rto_at : call->tlp_at;
-	return next < call->rack_at ? next : call->rack_at;
+	next = next < call->rack_at ? next : call->rack_at;
+	return next < call->starved_at ? next : call->starved_at;
 }

@@ -10,6 +10,7 @@ enum {
 	RESEND_US = 2000000,
 	TRIES = 50,
 	BAD_RESPONSE_DELAY_US = 1000000,
+	AGAIN_US = 10000,
 	RESPONSE_MAX = RX_OUTPUT_MAX - RX_HEADER_SIZE,
 	CHALLENGE_MAX = 256,
 };
@@ -111,7 +112,11 @@ void rx_conn_announce(struct rx_conn *conn)
 			continue;
 		}
 		call->owned = true;
-		ep->cfg.up->incoming(call, ep->cfg.up_arg);
+		if (!rx_send_ready(call) || !ep->cfg.up->incoming(call, ep->cfg.up_arg)) {
+			call->owned = false;
+			call->announce_at = ep->now + AGAIN_US;
+			rx_call_arm(call, call->announce_at);
+		}
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "rx/conn.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,9 +138,15 @@ static struct rx_conn *conn_alloc(struct rx_endpoint *ep, const struct rx_addr *
 	struct rx_conn *conn = calloc(1, sizeof *conn);
 
 	if (!conn)
-		abort();
-	conn->ep = ep;
+		return NULL;
 	conn->peer = rx_peer_get(ep, peer);
+	if (!conn->peer || !rx_timer_init(&ep->timers, &conn->timer, conn_timer)) {
+		if (conn->peer)
+			rx_peer_put(ep, conn->peer);
+		free(conn);
+		return NULL;
+	}
+	conn->ep = ep;
 	conn->sec = rx_security_get(sec);
 	conn->secidx = sec->ops->index;
 	conn->dead_us = (uint64_t)ep->cfg.dead_time_s * 1000000;
@@ -147,7 +154,6 @@ static struct rx_conn *conn_alloc(struct rx_endpoint *ep, const struct rx_addr *
 	conn->challenge_at = conn->abort_at = conn->reap_at = UINT64_MAX;
 	/* The throttles' windows begin in the past. */
 	conn->abort_window = conn->response_window = ep->now - 3000000;
-	rx_timer_init(&conn->timer, conn_timer);
 	ep->nconns++;
 	return conn;
 }
@@ -174,7 +180,7 @@ static void conn_drop(struct rx_conn *conn)
 	struct rx_endpoint *ep = conn->ep;
 
 	list_leave(conn);
-	rx_timer_stop(&ep->timers, &conn->timer);
+	rx_timer_done(&ep->timers, &conn->timer);
 	if (conn->sec_state)
 		conn->sec->ops->conn_free(conn->sec_state);
 	rx_security_put(conn->sec);
@@ -205,6 +211,10 @@ struct rx_conn *rx_core_conn_new(struct rx_endpoint *ep, uint64_t now_us, const 
 
 	ep->now = now_us;
 	conn = conn_alloc(ep, peer, sec);
+	if (!conn) {
+		rx_error_errno(err, ENOMEM, "making a connection");
+		return NULL;
+	}
 	conn->client = true;
 	conn->epoch = ep->cfg.epoch;
 	conn->cid = fresh_cid(ep);
@@ -227,6 +237,10 @@ struct rx_conn *rx_conn_accept(struct rx_endpoint *ep, const struct rx_header *h
 		return NULL;
 	}
 	conn = conn_alloc(ep, from, sec);
+	if (!conn) {
+		ep->count.s.dropped++;
+		return NULL;
+	}
 	conn->epoch = h->epoch;
 	conn->cid = h->cid & ~(uint32_t)RX_CHANNEL_MASK;
 	conn->service = h->service;
@@ -433,6 +447,14 @@ static bool renew(struct rx_conn *conn)
 	return !conn->error;
 }
 
+bool rx_core_conn_full(const struct rx_conn *conn)
+{
+	for (unsigned i = 0; i < RX_CHANNELS; i++)
+		if (!conn->channel[i].call || !conn->channel[i].call->owned)
+			return false;
+	return true;
+}
+
 struct rx_call *rx_core_call_new(struct rx_conn *conn, uint64_t now_us)
 {
 	struct rx_channel *best = NULL;
@@ -462,6 +484,12 @@ struct rx_call *rx_core_call_new(struct rx_conn *conn, uint64_t now_us)
 	if (best->call) /* only the last ack was owed; the new call implies it */
 		rx_call_release(best->call);
 	call = rx_call_alloc(conn, (unsigned)(best - conn->channel), best->number + 1, true);
+	if (!call)
+		return NULL;
+	if (!rx_send_ready(call)) {
+		rx_call_release(call);
+		return NULL;
+	}
 	call->owned = true;
 	rx_call_set_state(call, RX_CS_SEND);
 	conn->used_us = now_us;

@@ -28,7 +28,7 @@ struct rx_endpoint *rx_endpoint_new(const struct rx_endpoint_config *cfg, uint64
 	struct rx_endpoint *ep = calloc(1, sizeof *ep);
 
 	if (!ep)
-		abort();
+		return NULL;
 	ep->cfg = *cfg;
 	ep->cfg.epoch = usable_epoch(cfg->epoch);
 	if (!ep->cfg.dead_time_s)
@@ -106,13 +106,11 @@ void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const
 	struct rx_control *c;
 
 	assert(RX_HEADER_SIZE + len <= RX_OUTPUT_MAX);
-	if (ep->ncontrol >= CONTROL_MAX) {
+	c = ep->ncontrol < CONTROL_MAX ? malloc(sizeof *c + RX_HEADER_SIZE + len) : NULL;
+	if (!c) { /* as if the network had lost it */
 		ep->count.s.dropped++;
 		return;
 	}
-	c = malloc(sizeof *c + RX_HEADER_SIZE + len);
-	if (!c)
-		abort();
 	c->next = NULL;
 	c->to = *to;
 	c->len = RX_HEADER_SIZE + len;
@@ -226,6 +224,10 @@ static struct rx_call *server_call(struct rx_conn *conn, const struct rx_header 
 		rx_call_release(ch->call);
 	}
 	call = rx_call_alloc(conn, h->cid & RX_CHANNEL_MASK, h->call, false);
+	if (!call) {
+		conn->ep->count.s.dropped++;
+		return NULL;
+	}
 	rx_call_set_state(call, RX_CS_PRECALL);
 	return call;
 }
@@ -272,10 +274,12 @@ static void data_received(struct rx_call *call, const struct rx_header *h, const
 	/* A verified packet from elsewhere moves the connection there (never unverified ones). */
 	if (conn->secidx != RX_SECIDX_NULL && rx_conn_authenticated(conn) && call->rx_top != top &&
 	    !rx_addr_equal(&conn->peer->addr, from)) {
-		struct rx_peer *old = conn->peer;
+		struct rx_peer *now = rx_peer_get(ep, from);
 
-		conn->peer = rx_peer_get(ep, from);
-		rx_peer_put(ep, old);
+		if (now) { /* else with a later packet */
+			rx_peer_put(ep, conn->peer);
+			conn->peer = now;
+		}
 	}
 	if (call->state == RX_CS_PRECALL && !call->owned)
 		rx_conn_announce(conn);

@@ -16,8 +16,9 @@
 struct rx_upcalls {
 	/* The call has data, room, its end or an error for its owner. */
 	void (*progress)(struct rx_call *call, void *arg);
-	/* A server call wants a handler; the binding owns it from now on. */
-	void (*incoming)(struct rx_call *call, void *arg);
+	/* A server call wants a handler; the binding owns it from now on. False: it has no
+	 * memory for that; it is asked again in a moment. */
+	bool (*incoming)(struct rx_call *call, void *arg);
 	/* A client connection has a channel free again. */
 	void (*channel_free)(struct rx_conn *conn, void *arg);
 };
@@ -118,7 +119,8 @@ void rx_debug_received(struct rx_endpoint *ep, const struct rx_header *h, const 
 struct rx_conn *rx_core_conn_new(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer, uint16_t service,
 				 struct rx_security *sec, struct rx_error *err);
 void rx_core_conn_release(struct rx_conn *conn, uint64_t now_us);
-/* NULL: no channel is free, or conn->error is set. */
+/* NULL: no channel is free, conn->error is set, or there is no memory. */
+bool rx_core_conn_full(const struct rx_conn *conn);
 struct rx_call *rx_core_call_new(struct rx_conn *conn, uint64_t now_us);
 /* A handler takes an incoming call. */
 void rx_core_call_attach(struct rx_call *call, uint64_t now_us);

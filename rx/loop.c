@@ -59,9 +59,9 @@ static void on_progress(struct rx_call *call, void *arg)
 		rx_loop_wake(arg, call->user);
 }
 
-static void on_incoming(struct rx_call *call, void *arg)
+static bool on_incoming(struct rx_call *call, void *arg)
 {
-	rx_service_incoming(arg, call);
+	return rx_service_incoming(arg, call);
 }
 
 static void on_channel_free(struct rx_conn *conn, void *arg)
@@ -321,12 +321,17 @@ static void on_unreachable(void *arg, const struct rx_addr *peer)
 static void loop_destroy(struct rx_loop *loop)
 {
 	rx_endpoint_free(loop->ep);
-	if (loop->net)
-		loop->net->ops->free(loop->net);
+	rx_net_free(loop->net);
 	free(loop->out_data);
 	rx_cond_destroy(&loop->background_cond);
 	rx_mutex_destroy(&loop->mutex);
 	free(loop);
+}
+
+void rx_net_free(struct rx_net *net)
+{
+	if (net)
+		net->ops->free(net);
 }
 
 struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error *err)
@@ -336,6 +341,7 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 	struct rx_endpoint_config ec = { 0 };
 
 	if (!loop) {
+		rx_net_free(config->net);
 		rx_error_errno(err, ENOMEM, "loop");
 		return NULL;
 	}
@@ -364,6 +370,10 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 	ec.version = loop->version;
 	ec.debug_answers = config->debug_answers;
 	loop->ep = rx_endpoint_new(&ec, rx_now_us(loop->env), loop->env->ops->wall_s(loop->env));
+	if (!loop->ep) {
+		rx_error_errno(err, ENOMEM, "starting RX");
+		goto fail;
+	}
 	loop->background = rx_thread_spawn(loop->env, "rx", background, loop);
 	if (!loop->background) {
 		rx_error_errno(err, EAGAIN, "no thread for the RX loop");
@@ -371,8 +381,6 @@ struct rx_loop *rx_loop_new(const struct rx_loop_config *config, struct rx_error
 	}
 	return loop;
 fail:
-	if (config->net)
-		loop->net = NULL; /* still the caller's */
 	loop_destroy(loop);
 	return NULL;
 }

@@ -71,7 +71,7 @@ static inline struct rx_loop *rx_loop_of(const struct rx_conn *conn)
 }
 
 /* service.c; mutex held */
-void rx_service_incoming(struct rx_loop *loop, struct rx_call *call);
+bool rx_service_incoming(struct rx_loop *loop, struct rx_call *call);
 void rx_service_progress(struct rx_loop *loop, struct rx_call *call);
 /* Runs inline handlers that are due; drops the mutex around each. */
 void rx_service_run_inline(struct rx_loop *loop);

@@ -64,18 +64,22 @@ struct rx_packet *rx_packet_get(struct rx_packet_pool *pool, size_t need)
 	} else {
 		p = malloc(sizeof *p);
 		if (!p)
-			abort();
+			return NULL;
 	}
 	memset(p, 0, offsetof(struct rx_packet, store));
 	p->data = p->store;
 	p->cap = sizeof p->store;
+	pool->nused++;
 	if (need > sizeof p->store) {
-		p->data = malloc(need);
-		if (!p->data)
-			abort();
+		uint8_t *own = malloc(need);
+
+		if (!own) {
+			rx_packet_put(pool, p);
+			return NULL;
+		}
+		p->data = own;
 		p->cap = (uint32_t)need;
 	}
-	pool->nused++;
 	return p;
 }
 

@@ -106,7 +106,7 @@ struct rx_packet_pool {
 	unsigned nfree, nused;
 };
 
-/* A packet with room for `need` bytes; contents undefined, fields zero. Never NULL. */
+/* A packet with room for `need` bytes; contents undefined, fields zero. NULL: no memory. */
 struct rx_packet *rx_packet_get(struct rx_packet_pool *pool, size_t need);
 void rx_packet_put(struct rx_packet_pool *pool, struct rx_packet *p);
 void rx_packet_pool_clear(struct rx_packet_pool *pool);

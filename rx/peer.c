@@ -40,7 +40,7 @@ struct rx_peer *rx_peer_get(struct rx_endpoint *ep, const struct rx_addr *addr)
 	if (!p) {
 		p = calloc(1, sizeof *p);
 		if (!p)
-			abort();
+			return NULL;
 		p->addr = *addr;
 		p->mtu = RX_PACKET_MTU;
 		p->next = *b;

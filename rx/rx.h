@@ -50,12 +50,13 @@ const char *rx_addr_text(const struct rx_addr *a, char buf[64]);
 
 struct rx_loop;
 struct rx_net;
+void rx_net_free(struct rx_net *net); /* one that no loop has taken; NULL is fine */
 struct rx_conn;
 struct rx_call;
 
 struct rx_loop_config {
 	struct rx_env *env;   /* NULL: rx_env_posix() */
-	struct rx_net *net;   /* taken over by success (rx/net.h); NULL: UDP, bound as follows */
+	struct rx_net *net;   /* taken over, whatever is returned (rx/net.h); NULL: UDP, bound as follows */
 	uint32_t bind_ip;     /* host order, 0 = any */
 	uint16_t bind_port;   /* 0 = any; rx_loop_port() tells */
 	unsigned dead_time_s; /* silence after which a call is dead; 0 = 50 */

@@ -11,17 +11,12 @@
 
 enum { REQUEST_MAX = 65536, BUFFER_FIRST = 2048, KEEP_BUFFER = 65536, THREADS_MAX = 256 };
 
-struct pending {
-	struct pending *next;
-	struct rx_call *call;
-};
-
 struct rx_service {
 	struct rx_service *next;
 	struct rx_loop *loop;
 	struct rx_service_config cfg;
 	struct rx_cond cond;
-	struct pending *head, *tail;
+	struct rx_call *head, *tail; /* calls without a worker */
 	struct rx_thread **threads;
 	unsigned nthreads, waiting; /* of the threads: those whose handlers wait for something else */
 	struct rx_inline *spare;    /* buffers of the last inline call */
@@ -46,18 +41,21 @@ static struct rx_service *service_of(struct rx_loop *loop, const struct rx_call 
 	return rx_endpoint_find_service(loop->ep, call->conn->service)->user;
 }
 
-static void reserve(struct buffer *b, size_t more)
+static bool reserve(struct buffer *b, size_t more)
 {
 	size_t cap = b->cap ? b->cap : BUFFER_FIRST;
+	uint8_t *data;
 
 	if (b->len + more <= b->cap)
-		return;
+		return true;
 	while (cap < b->len + more)
 		cap *= 2;
-	b->data = realloc(b->data, cap);
-	if (!b->data)
-		abort();
+	data = realloc(b->data, cap);
+	if (!data)
+		return false;
+	b->data = data;
 	b->cap = cap;
+	return true;
 }
 
 static void enqueue(struct rx_loop *loop, struct rx_inline *ic)
@@ -125,15 +123,25 @@ static void inline_end(struct rx_loop *loop, struct rx_inline *ic, int32_t code)
 		s->spare = ic;
 }
 
-static void inline_new(struct rx_loop *loop, struct rx_service *s, struct rx_call *call)
+/* With room for a request and a reply of the usual size: these cannot fail later. */
+static struct rx_inline *inline_alloc(void)
 {
-	struct rx_inline *ic = s->spare;
+	struct rx_inline *ic = calloc(1, sizeof *ic);
+
+	if (ic && reserve(&ic->req, BUFFER_FIRST) && reserve(&ic->out, BUFFER_FIRST))
+		return ic;
+	if (ic)
+		inline_free(ic);
+	return NULL;
+}
+
+static bool inline_new(struct rx_loop *loop, struct rx_service *s, struct rx_call *call)
+{
+	struct rx_inline *ic = s->spare ? s->spare : inline_alloc();
 
 	s->spare = NULL;
 	if (!ic)
-		ic = calloc(1, sizeof *ic);
-	if (!ic)
-		abort();
+		return false;
 	ic->kind = RX_USER_INLINE;
 	ic->queued = ic->replying = false;
 	ic->call = call;
@@ -142,27 +150,23 @@ static void inline_new(struct rx_loop *loop, struct rx_service *s, struct rx_cal
 	call->user = ic;
 	rx_core_call_attach(call, rx_now_us(loop->env));
 	enqueue(loop, ic);
+	return true;
 }
 
-void rx_service_incoming(struct rx_loop *loop, struct rx_call *call)
+bool rx_service_incoming(struct rx_loop *loop, struct rx_call *call)
 {
 	struct rx_service *s = service_of(loop, call);
-	struct pending *p;
 
-	if (s->cfg.mode == RX_SERVICE_INLINE) {
-		inline_new(loop, s, call);
-		return;
-	}
-	p = malloc(sizeof *p);
-	if (!p)
-		abort();
-	*p = (struct pending){ .call = call };
+	if (s->cfg.mode == RX_SERVICE_INLINE)
+		return inline_new(loop, s, call);
+	call->user_next = NULL;
 	if (s->tail)
-		s->tail->next = p;
+		s->tail->user_next = call;
 	else
-		s->head = p;
-	s->tail = p;
+		s->head = call;
+	s->tail = call;
 	rx_cond_signal(&s->cond);
+	return true;
 }
 
 void rx_service_progress(struct rx_loop *loop, struct rx_call *call)
@@ -178,7 +182,10 @@ static bool collect(struct rx_loop *loop, struct rx_inline *ic)
 	size_t n;
 
 	do {
-		reserve(b, BUFFER_FIRST);
+		if (b->len == b->cap && !reserve(b, BUFFER_FIRST)) {
+			inline_end(loop, ic, RXGEN_SS_UNMARSHAL);
+			return false;
+		}
 		n = rx_core_call_read(ic->call, rx_now_us(loop->env), b->data + b->len, b->cap - b->len);
 		b->len += n;
 		if (b->len > max) {
@@ -246,7 +253,8 @@ int rx_inline_write(struct rx_call *call, const void *buf, size_t len)
 
 	if (!len)
 		return 0;
-	reserve(&ic->out, len);
+	if (!reserve(&ic->out, len))
+		return -1;
 	memcpy(ic->out.data + ic->out.len, buf, len);
 	ic->out.len += len;
 	return 0;
@@ -259,22 +267,19 @@ static void worker(void *arg)
 
 	rx_mutex_lock(&loop->mutex);
 	for (;;) {
-		struct pending *p = s->head;
-		struct rx_call *call;
+		struct rx_call *call = s->head;
 		bool ended = false;
 		int32_t code;
 
-		if (!p) {
+		if (!call) {
 			if (loop->stopping)
 				break;
 			rx_cond_wait(&s->cond, &loop->mutex, UINT64_MAX);
 			continue;
 		}
-		s->head = p->next;
+		s->head = call->user_next;
 		if (!s->head)
 			s->tail = NULL;
-		call = p->call;
-		free(p);
 		rx_core_call_attach(call, rx_now_us(loop->env));
 		call->ended = &ended;
 		code = 0;

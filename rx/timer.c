@@ -2,7 +2,6 @@
 #include "rx/timer.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 static bool before(const struct rx_timer *a, const struct rx_timer *b)
@@ -46,9 +45,27 @@ static void sift_down(struct rx_timers *ts, struct rx_timer *t)
 	place(ts, t, pos);
 }
 
-void rx_timer_init(struct rx_timer *t, void (*fire)(struct rx_timer *t, uint64_t now_us))
+bool rx_timer_init(struct rx_timers *ts, struct rx_timer *t, void (*fire)(struct rx_timer *t, uint64_t now_us))
 {
+	if (ts->owners + 2 > ts->cap) {
+		size_t cap = ts->cap ? 2 * ts->cap : 64;
+		struct rx_timer **heap = realloc(ts->heap, cap * sizeof *heap);
+
+		if (!heap)
+			return false;
+		ts->heap = heap;
+		ts->cap = cap;
+	}
+	ts->owners++;
 	*t = (struct rx_timer){ .at = UINT64_MAX, .fire = fire };
+	return true;
+}
+
+void rx_timer_done(struct rx_timers *ts, struct rx_timer *t)
+{
+	assert(ts->owners > 0);
+	rx_timer_stop(ts, t);
+	ts->owners--;
 }
 
 void rx_timer_set(struct rx_timers *ts, struct rx_timer *t, uint64_t at)
@@ -60,12 +77,7 @@ void rx_timer_set(struct rx_timers *ts, struct rx_timer *t, uint64_t at)
 	t->at = at;
 	t->order = ts->order++;
 	if (!t->pos) {
-		if (ts->n + 2 > ts->cap) {
-			ts->cap = ts->cap ? 2 * ts->cap : 64;
-			ts->heap = realloc(ts->heap, ts->cap * sizeof *ts->heap);
-			if (!ts->heap)
-				abort();
-		}
+		assert(ts->n < ts->owners);
 		t->pos = ++ts->n;
 		sift_up(ts, t);
 		return;
@@ -113,7 +125,7 @@ void rx_timers_run(struct rx_timers *ts, uint64_t now_us)
 
 void rx_timers_clear(struct rx_timers *ts)
 {
-	assert(ts->n == 0);
+	assert(ts->n == 0 && ts->owners == 0);
 	free(ts->heap);
 	*ts = (struct rx_timers){ 0 };
 }

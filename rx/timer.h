@@ -3,6 +3,7 @@
 #ifndef UMAFS_RX_TIMER_H
 #define UMAFS_RX_TIMER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,11 +16,13 @@ struct rx_timer {
 
 struct rx_timers {
 	struct rx_timer **heap; /* 1-based */
-	size_t n, cap;
+	size_t n, cap, owners;  /* owners: timers that there is room for */
 	uint64_t order;
 };
 
-void rx_timer_init(struct rx_timer *t, void (*fire)(struct rx_timer *t, uint64_t now_us));
+/* Makes room for a timer, so that it can always be set. False: no memory. */
+bool rx_timer_init(struct rx_timers *ts, struct rx_timer *t, void (*fire)(struct rx_timer *t, uint64_t now_us));
+void rx_timer_done(struct rx_timers *ts, struct rx_timer *t);
 /* Sets the deadline, later or earlier. */
 void rx_timer_set(struct rx_timers *ts, struct rx_timer *t, uint64_t at);
 /* Only ever moves it to an earlier time; cheap when it is early enough already. Owners

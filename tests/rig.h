@@ -39,12 +39,13 @@ static inline void rig_progress(struct rx_call *call, void *arg)
 	((struct rig *)arg)->progress++;
 }
 
-static inline void rig_incoming(struct rx_call *call, void *arg)
+static inline bool rig_incoming(struct rx_call *call, void *arg)
 {
 	struct rig *r = arg;
 
 	r->incoming = call;
 	r->incomings++;
+	return true;
 }
 
 static inline void rig_channel(struct rx_conn *conn, void *arg)

@@ -65,7 +65,7 @@ static struct sim_call *new_call(struct sim_node *node, struct rx_call *call)
 	return c;
 }
 
-static void on_incoming(struct rx_call *call, void *arg)
+static bool on_incoming(struct rx_call *call, void *arg)
 {
 	struct sim_node *node = arg;
 
@@ -73,6 +73,7 @@ static void on_incoming(struct rx_call *call, void *arg)
 	node->last->read_step = node->read_step;
 	node->last->read_every_us = node->read_every_us;
 	node->incoming++;
+	return true;
 }
 
 static void on_channel_free(struct rx_conn *conn, void *arg)

@@ -16,8 +16,10 @@ VFS_TEST(sparse_pages)
 		return;
 	sp = w.a.file->space;
 	rx_mutex_lock(&sp->lock);
-	for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
+	for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++) {
+		CU_ASSERT(page_reserve(sp, indexes[i], 1) == 1);
 		page_change(sp, indexes[i], PAGE_L, 0);
+	}
 	CU_ASSERT_EQUAL(sp->nleaves, 4);
 	CU_ASSERT(page_next_run(sp, 0, UINT64_MAX, PAGE_L, PAGE_L, &first, &n) && first == 7 && n == 1);
 	CU_ASSERT(page_next_run(sp, 8, UINT64_MAX, PAGE_L, PAGE_L, &first, &n) && first == 511 && n == 3);

@@ -116,7 +116,10 @@ static enum fault_result page_in(struct vfs_mapping *m, uint64_t index, struct f
 		n = READ_PAGES_MAX;
 	if (n > end - index)
 		n = end - index;
-	readpage_mark(m->space, index, n, &f->run);
+	if (!readpage_mark(m->space, index, n, &f->run)) {
+		sigbus_page(m, index);
+		return FAULT_DONE;
+	}
 	m->ahead_next = index + f->run.n;
 	return need(f, m, NEED_READ);
 }

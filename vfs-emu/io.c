@@ -49,7 +49,7 @@ static int copy_out(const struct space *sp, uint8_t *buf, size_t len, uint64_t o
 	return rc;
 }
 
-enum look { LOOK_READY, LOOK_EOF, LOOK_WAIT, LOOK_INVALID, LOOK_ABSENT };
+enum look { LOOK_READY, LOOK_EOF, LOOK_WAIT, LOOK_INVALID, LOOK_ABSENT, LOOK_NOMEM };
 
 /* What can be done about bytes [off, off+*len) now; READY: *len of them are up to date. */
 static enum look look_for_read(struct vfs_file *f, uint64_t off, size_t *len, uint64_t validated, uint64_t *punch_gen,
@@ -81,7 +81,8 @@ static enum look look_for_read(struct vfs_file *f, uint64_t off, size_t *len, ui
 		look = LOOK_ABSENT;
 		want = page_of(off + *len - 1) - index + 1;
 		want = readpage_window(index, want < READ_PAGES_MAX ? want : READ_PAGES_MAX, &f->ahead_next, &f->ahead);
-		readpage_mark(sp, index, want, run);
+		if (!readpage_mark(sp, index, want, run))
+			look = LOOK_NOMEM;
 		f->ahead_next = index + run->n;
 	}
 	space_unlock(sp);
@@ -121,6 +122,9 @@ static ssize_t read_some(struct vfs_file *f, uint8_t *buf, size_t len, uint64_t 
 			break;
 		case LOOK_ABSENT:
 			rc = readpage_fill(sp, f->token, &run, err);
+			break;
+		case LOOK_NOMEM:
+			rc = rx_error_errno(err, ENOMEM, "no memory for a file's pages");
 			break;
 		case LOOK_READY:
 			rc = copy_out(sp, buf, n, off, err);
@@ -233,55 +237,85 @@ static void blank_twin(struct space *sp, uint64_t index)
 		memset(twin, 0, CM_PAGE);
 }
 
-/* Pages that are not there and need not be read: written first, so that failure leaves no
- * record behind, then bound. Nobody can have them: without a record in the way (checked)
- * an EMPTY page is granted to whoever comes. */
-static enum put put_fresh(struct writer *w, uint64_t first, uint64_t n)
+/* The bytes for n pages that are L, whole pages of them. */
+static int fill_fresh(struct writer *w, uint64_t first, uint64_t n, uint64_t end)
 {
 	struct space *sp = w->f->space;
-	uint64_t base = first * CM_PAGE, end = w->off + w->len;
-	struct cm_record_view view;
 	uint8_t page[CM_PAGE];
 	uint32_t from, to;
 	int rc = 0;
 
-	if (end > base + n * CM_PAGE)
-		end = base + n * CM_PAGE;
-	extend(w, end);
-	if (sp->vfs->source->mode == VFS_MODE_BASIC)
-		mapping_arm_all(sp, first, n);
-	for (uint64_t i = first; i < first + n; i++)
-		page_change(sp, i, PAGE_L, 0);
-	if (end - w->off == n * CM_PAGE) {
-		rc = put_bytes(sp->memfd, w->bytes, (size_t)(n * CM_PAGE), base);
-	} else {
-		for (uint64_t i = first; i < first + n && rc == 0; i++) {
-			const uint8_t *src = w->bytes + (i == first ? 0 : i * CM_PAGE - w->off);
+	if (end - w->off == n * CM_PAGE)
+		return put_bytes(sp->memfd, w->bytes, (size_t)(n * CM_PAGE), first * CM_PAGE);
+	for (uint64_t i = first; i < first + n && rc == 0; i++) {
+		const uint8_t *src = w->bytes + (i == first ? 0 : i * CM_PAGE - w->off);
 
-			span(w, i, &from, &to);
-			memset(page, 0, sizeof(page));
-			memcpy(page + from, src, to - from);
-			rc = put_bytes(sp->memfd, page, CM_PAGE, i * CM_PAGE);
-		}
+		span(w, i, &from, &to);
+		memset(page, 0, sizeof(page));
+		memcpy(page + from, src, to - from);
+		rc = put_bytes(sp->memfd, page, CM_PAGE, i * CM_PAGE);
 	}
-	if (rc != 0) {
-		space_punch(sp, first, n);
-		for (uint64_t i = first; i < first + n; i++)
-			page_change(sp, i, 0, PAGE_L);
-		return PUT_NOMEM;
-	}
+	return rc;
+}
+
+/* Binds pages that nobody has; returns how many there was memory for. Nobody can have them:
+ * without a record in the way (checked) an EMPTY page is granted to whoever comes. */
+static uint64_t bind_fresh(struct writer *w, uint64_t first, uint64_t n)
+{
+	struct space *sp = w->f->space;
+	struct cm_record_view view;
+	uint32_t from, to;
+
 	for (uint64_t i = first; i < first + n; i++) {
 		enum cm_grant grant;
 
 		span(w, i, &from, &to);
 		grant = cm_record_grant(sp->vnode, w->f->token, i, from, to, false, &view);
-		assert(grant == CM_GRANTED);
-		(void)grant;
+		assert(grant != CM_CONFLICT);
+		if (grant == CM_NOMEM)
+			return i - first;
+	}
+	return n;
+}
+
+/* Pages that are not there and need not be read: written first, so that failure leaves no
+ * record behind, then bound; what could not be is as if it had never been written. */
+static enum put put_fresh(struct writer *w, uint64_t first, uint64_t n)
+{
+	struct space *sp = w->f->space;
+	uint64_t base = first * CM_PAGE, end = w->off + w->len, bound = 0;
+	uint32_t from, to;
+
+	n = page_reserve(sp, first, n);
+	if (end > base + n * CM_PAGE)
+		end = base + n * CM_PAGE;
+	if (n > 0)
+		space_make_room(sp, end);
+	if (sp->vfs->source->mode == VFS_MODE_BASIC)
+		mapping_arm_all(sp, first, n);
+	for (uint64_t i = first; i < first + n; i++)
+		page_change(sp, i, PAGE_L, 0);
+	if (n > 0 && fill_fresh(w, first, n, end) == 0)
+		bound = bind_fresh(w, first, n);
+	if (bound < n)
+		space_punch(sp, first + bound, n - bound);
+	for (uint64_t i = first + bound; i < first + n; i++)
+		page_change(sp, i, 0, PAGE_L);
+	if (bound == 0) {
+		space_sync_size(sp);
+		return PUT_NOMEM;
+	}
+	if (end > base + bound * CM_PAGE)
+		end = base + bound * CM_PAGE;
+	extend(w, end);
+	for (uint64_t i = first; i < first + bound; i++) {
 		page_change(sp, i, PAGE_U, PAGE_L);
 		page_change(sp, i, PAGE_D, 0);
+		span(w, i, &from, &to);
 		if (from > 0 || to < CM_PAGE)
 			blank_twin(sp, i);
 	}
+	space_sync_size(sp);
 	advance(w, end);
 	return PUT_DONE;
 }
@@ -293,6 +327,7 @@ static enum put put_over(struct writer *w, uint64_t first, uint64_t n)
 	struct space *sp = w->f->space;
 	uint64_t granted = 0, end = w->off + w->len;
 	struct cm_record_view view;
+	enum cm_grant grant;
 	uint32_t from, to;
 
 	for (; granted < n; granted++) {
@@ -308,9 +343,12 @@ static enum put put_over(struct writer *w, uint64_t first, uint64_t n)
 				return PUT_NOMEM;
 			break;
 		}
-		if (cm_record_grant(sp->vnode, w->f->token, i, from, to, false, &view) == CM_CONFLICT) {
+		grant = cm_record_grant(sp->vnode, w->f->token, i, from, to, false, &view);
+		if (grant != CM_GRANTED) {
 			if (fresh)
 				twin_drop(sp, i);
+			if (grant == CM_NOMEM && granted == 0)
+				return PUT_NOMEM;
 			break;
 		}
 		page_change(sp, i, PAGE_D, 0);
@@ -367,8 +405,7 @@ static enum put put_some(struct writer *w)
 		return put_over(w, index, n);
 	}
 	if (!covers(w, index, sp->size)) {
-		readpage_mark(sp, index, 1, &w->run);
-		return PUT_READ;
+		return readpage_mark(sp, index, 1, &w->run) ? PUT_READ : PUT_NOMEM;
 	}
 	n = fresh_run(w, index, end);
 	return n > 0 ? put_fresh(w, index, n) : PUT_CONFLICT; /* killed just now, still bound */

@@ -33,6 +33,7 @@ enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t
 	struct space *sp = m->space;
 	unsigned bits = page_bits(sp, index);
 	struct cm_record_view view;
+	enum cm_grant grant;
 	bool made = false;
 
 	if (!asked && (UMAFS_MAYBE(m->vfs->env, RIGHT_TO_WRITE_ASKED) || !cm_may_write_now(sp->vnode, m->token)))
@@ -50,10 +51,11 @@ enum mkwrite_result page_mkwrite(struct vfs_mapping *m, uint64_t index, uint64_t
 			return MKWRITE_NOMEM;
 		made = true;
 	}
-	if (cm_record_grant(sp->vnode, m->token, index, 0, CM_PAGE, true, &view) == CM_CONFLICT) {
+	grant = cm_record_grant(sp->vnode, m->token, index, 0, CM_PAGE, true, &view);
+	if (grant != CM_GRANTED) {
 		if (made)
 			twin_drop(sp, index);
-		return in_the_way(m, index);
+		return grant == CM_NOMEM ? MKWRITE_NOMEM : in_the_way(m, index);
 	}
 	page_change(sp, index, PAGE_D | PAGE_HOT, 0);
 	check_owner(sp, m->token, index);

@@ -72,25 +72,39 @@ static struct leaf *leaf_at(const struct space *sp, uint64_t index)
 	return i < sp->nleaves && sp->leaves[i]->base <= index ? sp->leaves[i] : NULL;
 }
 
-static struct leaf *leaf_make(struct space *sp, uint64_t index)
+static bool leaf_make(struct space *sp, uint64_t index)
 {
 	size_t at = leaf_position(sp, index);
 	struct leaf *leaf;
 
 	if (at < sp->nleaves && sp->leaves[at]->base <= index)
-		return sp->leaves[at];
+		return true;
 	if (sp->nleaves == sp->leaves_cap) {
-		sp->leaves_cap = sp->leaves_cap ? 2 * sp->leaves_cap : 4;
-		sp->leaves = reallocarray(sp->leaves, sp->leaves_cap, sizeof(struct leaf *));
+		size_t cap = sp->leaves_cap ? 2 * sp->leaves_cap : 4;
+		struct leaf **leaves = reallocarray(sp->leaves, cap, sizeof(struct leaf *));
+
+		if (!leaves)
+			return false;
+		sp->leaves = leaves;
+		sp->leaves_cap = cap;
 	}
 	leaf = calloc(1, sizeof(*leaf));
-	if (!leaf || !sp->leaves)
-		abort(); /* 530 bytes for 2 MiB: a page in an unknown state is no alternative */
+	if (!leaf)
+		return false;
 	leaf->base = index - index % LEAF_PAGES;
 	memmove(sp->leaves + at + 1, sp->leaves + at, (sp->nleaves - at) * sizeof(struct leaf *));
 	sp->leaves[at] = leaf;
 	sp->nleaves++;
-	return leaf;
+	return true;
+}
+
+uint64_t page_reserve(struct space *sp, uint64_t first, uint64_t n)
+{
+	uint64_t end = first + n, i = first;
+
+	while (i < end && leaf_make(sp, i))
+		i += LEAF_PAGES - i % LEAF_PAGES;
+	return i < end ? i - first : n;
 }
 
 unsigned page_bits(const struct space *sp, uint64_t index)
@@ -115,7 +129,7 @@ static void trace(struct space *sp, uint64_t index, unsigned from, unsigned to)
 
 void page_change(struct space *sp, uint64_t index, unsigned set, unsigned clear)
 {
-	struct leaf *leaf = leaf_make(sp, index);
+	struct leaf *leaf = leaf_at(sp, index);
 	unsigned old = leaf->bits[index % LEAF_PAGES], bits = (old & ~clear) | set;
 
 	if (!allowed(state_of(old), state_of(bits))) {
@@ -168,7 +182,7 @@ uint8_t *page_twin(const struct space *sp, uint64_t index)
 /* Twins belong to this table too: they live in its leaves. */
 static uint8_t **twin_slot(struct space *sp, uint64_t index)
 {
-	struct leaf *leaf = leaf_make(sp, index);
+	struct leaf *leaf = leaf_at(sp, index);
 
 	if (!leaf->twins)
 		leaf->twins = calloc(LEAF_PAGES, sizeof(uint8_t *));

@@ -27,7 +27,7 @@ uint64_t readpage_window(uint64_t index, uint64_t want, uint64_t *next, uint64_t
 	return n < READ_PAGES_MAX ? n : READ_PAGES_MAX;
 }
 
-void readpage_mark(struct space *sp, uint64_t index, uint64_t max, struct read_run *run)
+bool readpage_mark(struct space *sp, uint64_t index, uint64_t max, struct read_run *run)
 {
 	uint64_t end = pages_up(sp->size);
 
@@ -39,8 +39,10 @@ void readpage_mark(struct space *sp, uint64_t index, uint64_t max, struct read_r
 		.gen = sp->gen,
 		.inval_gen = cm_inval_gen(sp->vnode),
 	};
-	while (run->n < max && index + run->n < end && page_bits(sp, index + run->n) == 0)
+	while (run->n < max && index + run->n < end && page_bits(sp, index + run->n) == 0 &&
+	       page_reserve(sp, index + run->n, 1))
 		page_change(sp, index + run->n++, PAGE_L, 0);
+	return run->n > 0;
 }
 
 static bool overtaken(const struct space *sp, const struct read_run *run)

@@ -14,7 +14,7 @@ struct read_run {
 
 /* space->lock held. Marks EMPTY pages from index on, at most max, up to the first other
  * one, the end of the file or a truncation in progress. index itself must be EMPTY. */
-void readpage_mark(struct space *sp, uint64_t index, uint64_t max, struct read_run *run);
+bool readpage_mark(struct space *sp, uint64_t index, uint64_t max, struct read_run *run);
 /* No locks held. One fetch under t. 0: filled, or overtaken by an invalidation or
  * truncation (start again from the top). -1: this token does not get it. */
 int readpage_fill(struct space *sp, struct cm_token *t, const struct read_run *run, struct rx_error *err);

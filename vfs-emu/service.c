@@ -150,7 +150,7 @@ static struct fault *fault_new(struct vfs *vfs, const struct vfs_message *msg)
 	struct fault *f = calloc(1, sizeof(*f));
 
 	if (!f)
-		abort(); /* the thread that waits could not even be told */
+		return NULL;
 	f->addr = msg->addr & ~(uintptr_t)(CM_PAGE - 1);
 	f->store = msg->store;
 	f->tid = msg->tid;
@@ -268,6 +268,20 @@ static void handle(struct vfs *vfs, struct fault *f)
 	}
 }
 
+static void receive(struct vfs *vfs, const struct vfs_message *msg)
+{
+	struct fault *f = fault_new(vfs, msg);
+
+	if (f) {
+		handle(vfs, f);
+		return;
+	}
+	/* No memory to remember it by: the thread looks again, and sends another. */
+	rx_mutex_lock(&vfs->mappings_lock);
+	vfs->source->ops->wake(vfs->source, msg->addr & ~(uintptr_t)(CM_PAGE - 1), CM_PAGE);
+	rx_mutex_unlock(&vfs->mappings_lock);
+}
+
 static void handle_again(struct vfs *vfs)
 {
 	struct service *s = &vfs->service;
@@ -329,7 +343,7 @@ static void handler_main(void *arg)
 		n = vfs->source->ops->wait(vfs->source, deadline, msgs,
 					   UMAFS_MAYBE(vfs->env, MESSAGE_SINGLE) ? 1 : BATCH);
 		for (unsigned i = 0; i < n; i++)
-			handle(vfs, fault_new(vfs, &msgs[i]));
+			receive(vfs, &msgs[i]);
 		look_at_clock(vfs);
 		handle_again(vfs);
 		rx_mutex_lock(&s->lock);

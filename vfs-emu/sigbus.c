@@ -22,8 +22,10 @@ void sigbus_page(struct vfs_mapping *m, uint64_t index)
 	uintptr_t addr = mapping_addr(m, index);
 	uint64_t due = rx_now_us(m->vfs->env) + VFS_SIGBUS_US;
 
-	if (note_bad(m, index, due) != 0)
-		abort(); /* the thread can be neither served nor refused */
+	if (note_bad(m, index, due) != 0) {
+		m->vfs->source->ops->wake(m->vfs->source, addr, CM_PAGE); /* it looks again, and is told then */
+		return;
+	}
 	m->vfs->source->ops->cover(m->vfs->source, addr, m->prot);
 	service_deadline(m->vfs, due);
 }

@@ -264,6 +264,12 @@ static void memfd_resize(struct space *sp, uint64_t size)
 	sp->memfd_size = size;
 }
 
+void space_make_room(struct space *sp, uint64_t n)
+{
+	if (pages_up(n) * CM_PAGE > sp->memfd_size)
+		memfd_resize(sp, pages_up(n) * CM_PAGE);
+}
+
 /* Zeroes [from, end of its page) where the page is there: a mapping may have scribbled. */
 static void zero_tail(struct space *sp, uint64_t from)
 {

@@ -93,6 +93,8 @@ bool space_wait(struct space *sp, uint64_t seq, uint64_t deadline_us);
 
 /* ---- pages; space->lock held ---- */
 unsigned page_bits(const struct space *sp, uint64_t index);
+/* Before pages get their first bit. Returns for how many there is memory, from the first on. */
+uint64_t page_reserve(struct space *sp, uint64_t first, uint64_t n);
 void page_change(struct space *sp, uint64_t index, unsigned set, unsigned clear);
 uint8_t *page_twin(const struct space *sp, uint64_t index);
 /* The next run of pages in [from, to) whose bits under mask are `want` (not 0). */
@@ -111,6 +113,9 @@ bool space_adopt_version(struct space *sp, uint64_t version);
 void space_cut(struct space *sp, uint64_t n);
 /* Adopts cm_size. Both locks held. */
 void space_sync_size(struct space *sp);
+/* Room in the memfd up to byte n, for pages that are written before the file is that long;
+ * space_sync_size ends it. Both locks held. */
+void space_make_room(struct space *sp, uint64_t n);
 
 /* Uninitialised memory for a twin that does not exist yet; NULL: none. */
 uint8_t *page_twin_alloc(struct space *sp, uint64_t index);

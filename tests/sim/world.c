@@ -56,6 +56,7 @@ struct rx_thread {
 	bool timed_out;
 	struct rx_held held;
 	unsigned id;
+	int tag;
 };
 
 struct world {
@@ -70,6 +71,7 @@ struct world {
 	sigset_t signals;
 	unsigned maybe;                                  /* per 1000; 0: never */
 	uint64_t seasons[(UMAFS_MAYBE_COUNT + 63) / 64]; /* where */
+	int64_t wall_at_0;
 	unsigned ids;
 };
 
@@ -235,6 +237,7 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	f->fn = fn;
 	f->arg = arg;
 	f->id = ++w->ids;
+	f->tag = w->now_running ? w->now_running->tag : 0;
 	f->place.stack = malloc(STACK);
 	f->place.size = STACK;
 	f->place.valgrind = STACK_BEGIN((const char *)f->place.stack, STACK);
@@ -249,6 +252,21 @@ static struct rx_thread *fiber_new(struct rx_env *env, const char *name, void (*
 	w->living++;
 	set_ready(f);
 	return f;
+}
+
+void world_set_tag(struct world *w, int tag)
+{
+	w->now_running->tag = tag;
+}
+
+int world_tag(const struct world *w)
+{
+	return w->now_running ? w->now_running->tag : 0;
+}
+
+void world_set_wall(struct world *w, int64_t s)
+{
+	w->wall_at_0 = s - (int64_t)(w->now / 1000000u);
 }
 
 void world_yield(struct world *w)
@@ -306,7 +324,7 @@ static uint64_t now_us(struct rx_env *env)
 
 static int64_t wall_s(struct rx_env *env)
 {
-	return 1700000000 + (int64_t)(world_of(env)->now / 1000000u);
+	return world_of(env)->wall_at_0 + (int64_t)(world_of(env)->now / 1000000u);
 }
 
 static void random_bytes(struct rx_env *env, void *buf, size_t len)
@@ -431,6 +449,7 @@ struct world *world_new(uint64_t seed)
 	w->rng = seed;
 	w->now = 1000000;
 	sigprocmask(SIG_SETMASK, NULL, &w->signals);
+	w->wall_at_0 = 1700000000;
 	return w;
 }
 

@@ -21,6 +21,11 @@ void world_yield(struct world *w);
 /* Lets virtual time pass. */
 void world_sleep_us(struct world *w, uint64_t us);
 uint64_t world_random(struct world *w);
+/* A word about the fiber that runs, for tests; fibers inherit it from who spawns them. */
+void world_set_tag(struct world *w, int tag);
+int world_tag(const struct world *w);
+/* What the wall clock says now, in seconds since 1970. */
+void world_set_wall(struct world *w, int64_t s);
 /* A hash of every scheduling decision so far, and of what was noted: packets, and what
  * operations returned. Equal seeds must give equal traces. */
 uint64_t world_trace(const struct world *w);

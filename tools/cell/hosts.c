@@ -9,6 +9,7 @@
 
 enum {
 	VERIFY_DEAD_S = 50,
+	SHORTAGE_TRIES = 10,
 	BREAK_DEAD_S = 4,
 	HARD_S = 120,
 	KEEP_S = 180, /* longer than the client is told */
@@ -126,10 +127,23 @@ void cell_give_up_all(struct cell_request *rq)
 
 static bool told(const struct cell_breaks *breaks, const struct cell_host *host, const struct afs_fid *fid)
 {
-	for (unsigned i = 0; i < breaks->n; i++)
-		if (breaks->items[i].host == host && afs_fid_equal(&breaks->items[i].fid, fid))
+	for (const struct cell_promise *p = breaks->first; p; p = p->next)
+		if (p->host == host && afs_fid_equal(&p->fid, fid))
 			return true;
 	return false;
+}
+
+/* The last to be told. Takes p and a reference to its host. */
+static void add(struct cell_breaks *breaks, struct cell_promise *p, const struct afs_fid *fid)
+{
+	struct cell_promise **at = &breaks->first;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = p;
+	p->next = NULL;
+	p->fid = *fid;
+	p->host->refs++;
 }
 
 static void take(struct cell_breaks *breaks, struct cell_promise **list, const struct cell_host *except,
@@ -137,27 +151,16 @@ static void take(struct cell_breaks *breaks, struct cell_promise **list, const s
 {
 	while (*list) {
 		struct cell_promise *p = *list;
-		struct cell_break *items;
 
 		if (p->host == except) {
 			list = &p->next;
 			continue;
 		}
 		*list = p->next;
-		if (told(breaks, p->host, &fid)) {
+		if (p->expires + KEEP_S > now && !told(breaks, p->host, &fid))
+			add(breaks, p, &fid);
+		else
 			free(p);
-			continue;
-		}
-		items = p->expires + KEEP_S > now ? realloc(breaks->items, (breaks->n + 1) * sizeof(*items)) : NULL;
-		if (items) {
-			breaks->items = items;
-			items[breaks->n++] = (struct cell_break){ p->host, fid };
-			p->host->refs++;
-		} else if (p->expires + KEEP_S > now) {
-			p->host->reset_due = true; /* no memory: it is told all at once later */
-			p->host->state = CELL_HOST_DOWN;
-		}
-		free(p);
 	}
 }
 
@@ -183,7 +186,14 @@ static int tell(struct cell_host *host, struct afs_fid *fids, unsigned n, unsign
 	struct afs_cb_CallBack_in in = { .fids = { n, fids } };
 
 	rx_conn_set_dead_time(host->conn, dead_s);
-	return afs_cb_CallBack(&c, &in, NULL, NULL);
+	for (unsigned tries = SHORTAGE_TRIES;; tries--) {
+		struct rx_error err = { 0 };
+		int rc = afs_cb_CallBack(&c, &in, NULL, &err);
+
+		/* That we had no memory for the call is not the client's silence. */
+		if (rc == 0 || err.origin != RX_ORIGIN_ERRNO || err.code != ENOMEM || tries == 0)
+			return rc;
+	}
 }
 
 /* It did not answer: what it missed waits for its next call. */
@@ -198,44 +208,47 @@ static void delay(struct cell_host *host, const struct afs_fid *fid)
 
 void cell_send_breaks(struct cell *cell, struct cell_breaks *breaks)
 {
-	for (unsigned i = 0; i < breaks->n; i++) {
-		struct cell_host *host = breaks->items[i].host;
+	struct cell_promise *p;
+
+	while ((p = breaks->first)) {
+		struct cell_host *host = p->host;
 		bool silent;
 
+		breaks->first = p->next;
 		rx_mutex_lock(&cell->lock);
 		silent = host->state == CELL_HOST_DOWN;
 		rx_mutex_unlock(&cell->lock);
 		if (!silent)
-			silent = tell(host, &breaks->items[i].fid, 1, BREAK_DEAD_S) != 0;
+			silent = tell(host, &p->fid, 1, BREAK_DEAD_S) != 0;
 		rx_mutex_lock(&cell->lock);
 		if (silent)
-			delay(host, &breaks->items[i].fid);
+			delay(host, &p->fid);
 		cell_host_put(cell, host);
 		rx_mutex_unlock(&cell->lock);
+		free(p);
 	}
-	free(breaks->items);
-	*breaks = (struct cell_breaks){ 0 };
 }
 
 void cell_break_caller(struct cell_request *rq, const struct afs_fid *fid)
 {
 	struct cell *cell = rq->cell;
-	struct cell_breaks breaks = { .n = 1 };
+	struct cell_breaks breaks = { 0 };
+	struct cell_promise *p;
 	struct cell_volume *volume;
 	struct afs_fid what = *fid;
 
 	if (!rq->host || !fid->volume)
 		return;
-	breaks.items = malloc(sizeof(*breaks.items));
-	if (!breaks.items)
+	p = malloc(sizeof(*p));
+	if (!p)
 		return;
+	*p = (struct cell_promise){ .host = rq->host };
 	rx_mutex_lock(&cell->lock);
 	volume = cell_volume_find(cell, rq->fs, fid->volume);
 	if (volume && volume->kind != AFS_VOLUME_RW)
 		what = (struct afs_fid){ .volume = fid->volume };
 	cell_give_up(rq, &what);
-	rq->host->refs++;
-	breaks.items[0] = (struct cell_break){ rq->host, what };
+	add(&breaks, p, &what);
 	rx_mutex_unlock(&cell->lock);
 	cell_send_breaks(cell, &breaks);
 }

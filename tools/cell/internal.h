@@ -72,7 +72,8 @@ struct cell_host;
 struct cell_promise {
 	struct cell_promise *next;
 	struct cell_host *host;
-	int64_t expires; /* wall clock of the server */
+	int64_t expires;    /* wall clock of the server */
+	struct afs_fid fid; /* once it is taken back: what its host is told */
 };
 
 struct cell_content;
@@ -387,14 +388,10 @@ void cell_host_put(struct cell *cell, struct cell_host *host); /* cell->lock hel
 void cell_hosts_hurry(struct cell_fs *fs);
 void cell_hosts_free(struct cell_fs *fs);
 
-/* Whom to tell of what; filled under the lock, sent without it. */
-struct cell_break {
-	struct cell_host *host;
-	struct afs_fid fid;
-};
+/* Whom to tell of what: the promises that were taken back. Filled under the lock, sent
+ * without it. */
 struct cell_breaks {
-	struct cell_break *items;
-	unsigned n;
+	struct cell_promise *first;
 };
 /* cell->lock held: takes back all promises on v but those of `except` (NULL: none). */
 void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const struct cell_host *except);
