@@ -9,7 +9,7 @@
 
 struct world;
 
-enum { WORLD_TURNS_MAX = 20000000, WORLD_DAYS_MAX = 2 };
+enum { WORLD_TURNS_MAX = 20000000, WORLD_DAYS_MAX = 20 };
 
 struct world *world_new(uint64_t seed);
 void world_free(struct world *w);
