@@ -272,6 +272,7 @@ void cell_act_expire_all(struct cell *cell, int32_t id)
 void cell_act_restart_fs(struct cell_fs *fs)
 {
 	rx_mutex_lock(&fs->cell->lock);
+	__atomic_fetch_add(&fs->life, 1, __ATOMIC_RELAXED);
 	rx_loop_restart(fs->loop);
 	rx_loop_restart(fs->vol_loop);
 	cell_hosts_forget(fs);

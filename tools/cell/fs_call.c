@@ -16,6 +16,11 @@ static bool moved_away(const struct cell_request *rq, uint32_t id)
 	return volume && rq->fs && volume->moved_from == rq->fs;
 }
 
+bool cell_is_stale(const struct cell_request *rq)
+{
+	return rq->fs && rq->life != __atomic_load_n(&rq->fs->life, __ATOMIC_RELAXED);
+}
+
 int32_t cell_get(struct cell_request *rq, const struct afs_fid *fid, enum cell_want want, struct cell_vnode **out)
 {
 	if (!fid->volume || !fid->vnode)
@@ -24,6 +29,8 @@ int32_t cell_get(struct cell_request *rq, const struct afs_fid *fid, enum cell_w
 		struct cell_volume *volume = cell_volume_find(rq->cell, rq->fs, fid->volume);
 		struct cell_vnode *v;
 
+		if (cell_is_stale(rq))
+			return RX_CALL_DEAD;
 		if (!volume)
 			return moved_away(rq, fid->volume) ? CELL_VMOVED : CELL_VNOVOL;
 		v = cell_vnode_find(volume, fid->vnode, fid->unique);

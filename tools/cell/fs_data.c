@@ -170,6 +170,8 @@ static int32_t cut_to(struct cell_request *rq, const struct store *s, struct cel
 {
 	uint64_t end;
 
+	if (cell_is_stale(rq))
+		return RX_CALL_DEAD;
 	cell_vnode_changed(v, &rq->caller);
 	if (!rq->caller.admin)
 		v->mode &= 01777;
@@ -193,6 +195,7 @@ static int32_t store(struct cell_request *rq, const struct store *s, struct afs_
 	struct cell_vnode *v;
 	uint64_t cut, end = s->pos;
 	int32_t code;
+	bool begun;
 
 	rx_mutex_lock(&rq->cell->lock);
 	rq->fs->stores++;
@@ -207,13 +210,14 @@ static int32_t store(struct cell_request *rq, const struct store *s, struct afs_
 
 	rx_mutex_lock(&rq->cell->lock);
 	code = cut_to(rq, s, v, cut);
+	begun = code == 0;
 	rx_mutex_unlock(&rq->cell->lock);
-	if (code == 0 && s->len)
+	if (begun && s->len)
 		code = receive(rq, v, s->pos, s->len, &end);
 
 	rx_mutex_lock(&rq->cell->lock);
 	rq->fs->stored += end - s->pos;
-	if (s->len && end > v->length)
+	if (begun && s->len && end > v->length)
 		cell_set_length(v, end);
 	if (code == 0) {
 		struct afs_store_status ss = *s->ss;

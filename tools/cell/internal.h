@@ -146,6 +146,7 @@ struct cell_fs {
 	struct rx_loop *loop, *vol_loop;
 	struct cell_host *hosts;
 	uint32_t started;
+	unsigned life; /* counts restarts; any thread may look at it */
 	uint64_t fetches, stores, fetched, stored, calls;
 };
 
@@ -196,6 +197,7 @@ struct cell_request {
 	struct cell *cell;
 	struct cell_fs *fs;
 	struct rx_call *call;
+	unsigned life;          /* of the server, when this came */
 	struct cell_host *host; /* file server's calls, but for a few */
 	struct cell_caller caller;
 	int64_t ticket_start;     /* 0: no ticket */
@@ -410,6 +412,8 @@ void cell_promises_free(struct cell_promise **list);
 
 /* fs_call.c: what operations of the file server have in common; cell->lock held. */
 enum cell_want { CELL_READ, CELL_CHANGE };
+/* The server was restarted since: what came before changes nothing any more. */
+bool cell_is_stale(const struct cell_request *rq);
 /* The vnode, when nobody transfers it in a way that excludes this. Waits. */
 int32_t cell_get(struct cell_request *rq, const struct afs_fid *fid, enum cell_want want, struct cell_vnode **out);
 int32_t cell_get_dir(struct cell_request *rq, const struct afs_fid *fid, enum cell_want want, struct cell_vnode **out);

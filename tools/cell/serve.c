@@ -121,7 +121,11 @@ int32_t cell_serve(struct rx_call *call, void *arg)
 {
 	struct cell_service *s = arg;
 	struct cell_request rq = { .service = s, .cell = s->cell, .fs = s->fs, .call = call };
-	int32_t code = rx_rpc_dispatch(call, s->table, s->ops, &rq);
+	int32_t code;
+
+	if (s->fs)
+		rq.life = __atomic_load_n(&s->fs->life, __ATOMIC_RELAXED);
+	code = rx_rpc_dispatch(call, s->table, s->ops, &rq);
 
 	if (rq.fault)
 		code = cell_fault_after(&rq, code);
