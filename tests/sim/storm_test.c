@@ -10,7 +10,7 @@
 
 /* Of what the stage can do, restarts of the server stand outside the usual run: some such
  * plans never come to an end. UMAFS_FAULTS=0xff plays them too. */
-enum { EVENTS = 40, SHRINK_PLAYS = 2000, USUAL = STORM_WORLD_FAULTS & ~STORM_F_RESTART };
+enum { EVENTS = 40, SHRINK_PLAYS = 2000, USUAL = STORM_WORLD_FAULTS };
 
 static struct storm_counts counts;
 
@@ -60,7 +60,6 @@ static struct sim_outcome play(uint64_t seed)
 	if (!o.ok)
 		explain(&plan, STORM_SOUND, &verdict);
 	storm_plan_free(&plan);
-	o.trace = 0;
 	return o;
 }
 

@@ -57,8 +57,8 @@ enum fate { FAILS, WORKS, EITHER };
 /* A change of up to two names, were it carried out. */
 struct change {
 	struct slot slots[2];
-	uint32_t to[2]; /* what each may be then */
-	unsigned n;
+	uint32_t to[2];       /* what each may be then */
+	unsigned n, restarts; /* those so far */
 	uint32_t right;
 	enum fate fate;
 };
@@ -102,7 +102,7 @@ static void plan_remove(struct storm_actor *a, struct slot s, bool is_dir, struc
 static void plan_rename(struct storm_actor *a, struct slot from, struct slot to, struct change *c)
 {
 	int object = sure(a, from), there = sure(a, to);
-	bool same = from.dir == to.dir && from.name == to.name;
+	bool same = from.dir == to.dir && from.name == to.name, alike;
 
 	c->right = CM_RIGHT_DELETE | CM_RIGHT_INSERT | CM_RIGHT_LOOKUP;
 	if (object < 0 || there < 0) {
@@ -119,7 +119,9 @@ static void plan_rename(struct storm_actor *a, struct slot from, struct slot to,
 	}
 	if (same)
 		return;
-	set(c, from, NOTHING | (object < 0 ? *may_be(a, from) : 0));
+	/* Of two names that may be one file's, nothing is done either. */
+	alike = (*may_be(a, from) & *may_be(a, to) & ~(uint32_t)NOTHING) != 0;
+	set(c, from, NOTHING | (object < 0 || alike ? *may_be(a, from) : 0));
 	set(c, to, (*may_be(a, from) & ~(uint32_t)NOTHING) | (object < 0 || there < 0 ? *may_be(a, to) : 0));
 }
 
@@ -160,7 +162,7 @@ static int run(struct storm_actor *a, const struct storm_event *e, struct slot s
 static void plan_change(struct storm_actor *a, const struct storm_event *e, struct slot s, struct slot to,
 			struct change *c)
 {
-	*c = (struct change){ 0 };
+	*c = (struct change){ .restarts = a->play->restarts };
 	switch (e->kind) {
 	case STORM_CREATE:
 		plan_new(a, s, CM_FILE, c);
@@ -192,10 +194,11 @@ static bool is_refusal(const struct rx_error *err)
 		err->errnum == ENOSPC || err->code == 110 || err->code == 106);
 }
 
-/* A server that restarts in the middle of a call gets it again from below, as a new one. */
-static bool was_done_twice(const struct storm_play *p, const struct rx_error *err)
+/* A server that restarts in the middle of a call gets it again from below, as a new one; what
+ * it says then is not about what it did before. */
+static bool was_done_twice(const struct storm_play *p, const struct change *c)
 {
-	return p->restarted && (err->errnum == EEXIST || err->errnum == ENOENT);
+	return p->may_restart || p->restarts != c->restarts;
 }
 
 /* Lock held. */
@@ -220,7 +223,7 @@ static void judge(struct storm_actor *a, const struct change *c, struct slot s, 
 
 		if (rc == 0)
 			*may = c->to[i];
-		else if (c->fate != FAILS && (!is_refusal(err) || was_done_twice(p, err)))
+		else if (c->fate != FAILS && (!is_refusal(err) || was_done_twice(p, c)))
 			*may |= c->to[i];
 	}
 }
@@ -260,26 +263,26 @@ static void alter(struct storm_actor *a, const struct storm_event *e, struct slo
 
 /* ---- looking ---- */
 
-/* Whether object n can be what was found. */
-static bool fits(const struct storm_object *o, const struct cm_fid *fid, enum cm_type type)
+/* Whether the object can be what was found; types: a bit for each that it may be of. */
+static bool fits(const struct storm_object *o, const struct cm_fid *fid, unsigned types)
 {
-	if (o->type != type)
+	if (!(types >> o->type & 1))
 		return false;
 	return o->fid.vnode == 0 || (o->fid.vnode == fid->vnode && o->fid.unique == fid->unique);
 }
 
 /* What the name led to: narrows what it may be. found NULL: nothing. Lock held. */
 static void learn(struct storm_actor *a, const struct storm_client *by, struct slot s, const struct cm_fid *found,
-		  enum cm_type type)
+		  unsigned types)
 {
 	uint32_t *may = may_be(a, s), can = found ? 0 : *may & NOTHING;
 
 	for (unsigned n = 1; found && n <= a->names.nobjects; n++)
-		if ((*may >> n & 1) && fits(&a->names.objects[n], found, type))
+		if ((*may >> n & 1) && fits(&a->names.objects[n], found, types))
 			can |= 1u << n;
 	if (can == 0)
-		storm_broken(a->play, a, "client %u: name %u.%u leads to %s%u of type %u, not to what it should (%x)",
-			     by->id, s.dir, s.name, found ? "" : "nothing, ", found ? found->vnode : 0, type, *may);
+		storm_broken(a->play, a, "client %u: name %u.%u leads to %s%u of types %x, not to what it should (%x)",
+			     by->id, s.dir, s.name, found ? "" : "nothing, ", found ? found->vnode : 0, types, *may);
 	else if (by == a->client)
 		*may = can;
 }
@@ -307,7 +310,7 @@ static void lookup(struct storm_actor *a, struct slot s)
 	rx_mutex_lock(&p->lock);
 	if (rc == 0 && rc2 == 0) {
 		fid = cm_vnode_fid(v);
-		learn(a, a->client, s, &fid, attr.type);
+		learn(a, a->client, s, &fid, 1u << attr.type);
 		if (text && strncmp(text, "to.", 3) != 0)
 			storm_broken(p, a, "symbolic link %u.%u leads to \"%.40s\"", s.dir, s.name, text);
 	} else if (rc != 0 && err.errnum == ENOENT) {
@@ -350,15 +353,9 @@ static void compare(struct storm_actor *a, const struct storm_client *by, unsign
 	for (unsigned k = 0; k < STORM_NAMES; k++) {
 		struct slot s = { dir, k };
 		const struct cm_fid *fid = &l->fids[a->id][k];
-		enum cm_type type = CM_DIR;
+		unsigned types = l->is_dir[a->id][k] ? 1u << CM_DIR : 1u << CM_FILE | 1u << CM_SYMLINK;
 
-		if (fid->vnode && !l->is_dir[a->id][k]) {
-			type = CM_FILE;
-			for (unsigned n = 1; n <= a->names.nobjects; n++)
-				if ((*may_be(a, s) >> n & 1) && fits(&a->names.objects[n], fid, CM_SYMLINK))
-					type = CM_SYMLINK;
-		}
-		learn(a, by, s, fid->vnode ? fid : NULL, type);
+		learn(a, by, s, fid->vnode ? fid : NULL, types);
 	}
 }
 

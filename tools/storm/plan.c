@@ -174,10 +174,14 @@ static void rpc_rule(struct maker *m, char *text, size_t cap)
 	};
 	static const char *const lies[] = { "cut 100", "length -4", "length +4", "garbage 100" };
 	bool lie = dice(m, 6) == 0;
+	char whose[32] = "";
 	const char *call = lie ? "FetchData64" : calls[dice(m, sizeof(calls) / sizeof(calls[0]))];
 	const char *action = lie ? lies[dice(m, 4)] : actions[dice(m, sizeof(actions) / sizeof(actions[0]))];
 
-	snprintf(text, cap, "s%u: rpc name %s prob %u%% times %u -> %s", ++m->rules, call, 20 + dice(m, 80),
+	/* The administrator stands outside of what is played. */
+	if (!strcmp(action, "expire"))
+		snprintf(whose, sizeof(whose), "user %s ", user_names[dice(m, STORM_USERS)]);
+	snprintf(text, cap, "s%u: rpc name %s %sprob %u%% times %u -> %s", ++m->rules, call, whose, 20 + dice(m, 80),
 		 1 + dice(m, 3), action);
 }
 

@@ -420,8 +420,8 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 	p->counts->done[e->kind]++;
 	if (e->kind != STORM_RIGHTS && e->kind != STORM_REFUSE)
 		p->hindered = true;
-	if (e->kind == STORM_RESTART || strstr(e->text, "-> restart"))
-		p->restarted = true;
+	p->restarts += e->kind == STORM_RESTART;
+	p->may_restart = p->may_restart || strstr(e->text, "-> restart");
 	rx_mutex_unlock(&p->lock);
 	switch (e->kind) {
 	case STORM_RIGHTS:
@@ -455,6 +455,7 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 		break;
 	}
 	rx_mutex_lock(&p->lock);
+	p->restarts += e->kind == STORM_RESTART;
 	trace(p, e, "");
 	rx_mutex_unlock(&p->lock);
 	if (rc != 0)

@@ -129,10 +129,11 @@ struct storm_play {
 	bool refusing[STORM_USERS];                     /* a rule may refuse stores, or a ticket be over */
 	unsigned refusals[STORM_USERS];                 /* such rules so far */
 	bool ever_denied[STORM_USERS];
-	bool expired; /* tickets may be */
-	bool restarted;
-	bool hindered; /* something but rights has struck: calls may fail */
-	bool over;     /* the strikes are */
+	bool expired;      /* tickets may be */
+	unsigned restarts; /* of the cell; twice each, before and behind */
+	bool may_restart;  /* a rule may do it, at any time */
+	bool hindered;     /* something but rights has struck: calls may fail */
+	bool over;         /* the strikes are */
 	struct storm_regress regresses[STORM_REGRESSES];
 	unsigned nregresses;
 	struct storm_verdict *verdict;
