@@ -8,7 +8,7 @@
 #include "tests/sim/conf.h"
 #include "tests/sim/soft_mmu.h"
 #include "tests/sim/world_net.h"
-#include "tools/cell/internal.h"
+#include "tools/storm/inside.h"
 
 enum { RESTLESS = 16 };
 
@@ -35,21 +35,9 @@ static struct world_stage *stage_of(struct storm_stage *s)
 
 /* ---- the cell ---- */
 
-static bool is_store(const struct cell_rpc *rpc)
-{
-	return !strcmp(rpc->service, "fs") && !strncmp(rpc->name, "StoreData", 9);
-}
-
 static unsigned client_of(const struct cell_rpc *rpc)
 {
 	return rx_addr_ip(&rpc->client) - SIM_CLIENT_IP;
-}
-
-static struct cell_vnode *vnode_of(struct world_stage *s, const struct cm_fid *fid)
-{
-	struct cell_volume *volume = cell_volume_find(s->cell, &s->cell->fs[0], fid->volume);
-
-	return volume ? cell_vnode_find(volume, fid->vnode, fid->unique) : NULL;
 }
 
 /* So that nobody is told of the store. */
@@ -58,7 +46,7 @@ static void forget_promises(struct world_stage *s, const struct cm_fid *fid)
 	struct cell_vnode *v;
 
 	rx_mutex_lock(&s->cell->lock);
-	v = vnode_of(s, fid);
+	v = storm_inside_vnode(s->cell, fid);
 	for (struct cell_promise *p = v ? v->promises : NULL; p; p = p->next)
 		p->expires = 0;
 	rx_mutex_unlock(&s->cell->lock);
@@ -70,7 +58,7 @@ static void lose_content(struct world_stage *s, const struct cm_fid *fid)
 	uint64_t length;
 
 	rx_mutex_lock(&s->cell->lock);
-	v = vnode_of(s, fid);
+	v = storm_inside_vnode(s->cell, fid);
 	length = v && v->type == AFS_TYPE_FILE ? v->length : 0;
 	if (length > 0 && (v->content->ops->truncate(v->content, 0) || v->content->ops->truncate(v->content, length)))
 		abort();
@@ -81,7 +69,7 @@ static void saw(struct world_stage *s, const struct cell_rpc *rpc, bool over)
 {
 	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
 
-	if (!is_store(rpc))
+	if (!storm_inside_is_store(rpc))
 		return;
 	if (s->defect == STORM_BREAKS_NOTHING && !over)
 		forget_promises(s, &fid);
@@ -141,36 +129,12 @@ static void end(struct storm_stage *base)
 
 static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
 {
-	struct world_stage *s = stage_of(base);
-	struct cell_vnode *v;
-	int64_t size = -1;
-
-	rx_mutex_lock(&s->cell->lock);
-	v = vnode_of(s, fid);
-	if (v && v->type == AFS_TYPE_FILE) {
-		size = (int64_t)v->length;
-		if (v->content->ops->read(v->content, 0, buf, v->length < cap ? v->length : cap) != 0)
-			size = -1;
-	}
-	rx_mutex_unlock(&s->cell->lock);
-	return size;
+	return storm_inside_peek(stage_of(base)->cell, fid, buf, cap);
 }
 
-/* The server has something to tell it, or does not know it (any more). */
 static bool missed(struct storm_stage *base, unsigned id)
 {
-	struct world_stage *s = stage_of(base);
-	bool known = false, behind = false;
-
-	rx_mutex_lock(&s->cell->lock);
-	for (const struct cell_host *h = s->cell->fs[0].hosts; h; h = h->next) {
-		if (h->gone || rx_addr_ip(&h->addr) != SIM_CLIENT_IP + id)
-			continue;
-		known = true;
-		behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
-	}
-	rx_mutex_unlock(&s->cell->lock);
-	return !known || behind;
+	return storm_inside_missed(stage_of(base)->cell, SIM_CLIENT_IP + id);
 }
 
 /* ---- clients ---- */

@@ -17,6 +17,8 @@ enum {
 	SHORT_LIFE_S = 10000,
 	LONG_LIFE_S = 1000000,
 	FREE_MS = 60000,
+	NUDGES = 20,
+	NUDGE_US = 500000,
 };
 
 void storm_broken(struct storm_play *p, const struct storm_actor *who, const char *fmt, ...)
@@ -26,9 +28,8 @@ void storm_broken(struct storm_play *p, const struct storm_actor *who, const cha
 	va_list args;
 	size_t n;
 
-	if (!v->ok)
+	if (!__atomic_exchange_n(&v->ok, false, __ATOMIC_ACQ_REL))
 		return;
-	v->ok = false;
 	n = (size_t)snprintf(v->broken, sizeof(v->broken), "at %.3f ms, ", (double)now / 1000);
 	if (who)
 		n += (size_t)snprintf(v->broken + n, sizeof(v->broken) - n, "c%u.%s%s%s: ", who->client->id,
@@ -284,7 +285,7 @@ static void actor(void *arg)
 	struct storm_actor *a = arg;
 	struct storm_play *p = a->play;
 
-	for (size_t i = 0; i < p->plan->n && p->verdict->ok; i++) {
+	for (size_t i = 0; i < p->plan->n && storm_unbroken(p); i++) {
 		const struct storm_event *e = &p->plan->events[i];
 
 		if (e->kind >= STORM_ACT_COUNT || e->actor != a->id)
@@ -292,7 +293,7 @@ static void actor(void *arg)
 		wait_until(p, p->begin_us + e->at_us);
 		a->now = e;
 		enter(a);
-		if (!p->verdict->ok)
+		if (!storm_unbroken(p))
 			; /* its client may not have come again */
 		else if (e->kind >= STORM_CREATE)
 			storm_name_act(a, e);
@@ -464,7 +465,7 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 
 static void direct(struct storm_play *p)
 {
-	for (size_t i = 0; i < p->plan->n && p->verdict->ok; i++) {
+	for (size_t i = 0; i < p->plan->n && storm_unbroken(p); i++) {
 		const struct storm_event *e = &p->plan->events[i];
 
 		if (e->kind < STORM_ACT_COUNT)
@@ -498,6 +499,28 @@ static void calm(struct storm_play *p)
 	rx_mutex_unlock(&p->lock);
 }
 
+/* The server tells a client that calls what it could not tell it before. True: some client
+ * has not been told yet. */
+static bool nudge(struct storm_play *p)
+{
+	bool stale = false;
+
+	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
+		struct storm_actor *a = &p->actors[c * STORM_USERS];
+		struct rx_error err;
+		char *text;
+
+		if (!storm_is_stale(p, &p->clients[c]))
+			continue;
+		if (cm_acl_fetch(a->dirs[0], a->token, &text, &err) == 0)
+			free(text);
+		stale |= storm_is_stale(p, &p->clients[c]);
+	}
+	if (stale)
+		storm_pause(p, NUDGE_US);
+	return stale;
+}
+
 /* What may not have been told is found out, refusals are forgotten. */
 static void rest(struct storm_play *p)
 {
@@ -509,6 +532,8 @@ static void rest(struct storm_play *p)
 	for (unsigned u = 0; u < STORM_USERS; u++)
 		denied |= p->ever_denied[u];
 	rx_mutex_unlock(&p->lock);
+	for (unsigned n = 0; stale && p->stage->hurried && n < NUDGES; n++)
+		stale = nudge(p);
 	if (stale)
 		storm_pause(p, STALE_US);
 	else if (denied)
@@ -536,11 +561,11 @@ ssize_t storm_read_fresh(struct storm_play *p, const char *path, uint8_t *buf, s
 static void settle(struct storm_play *p)
 {
 	rest(p);
-	for (unsigned i = 0; i < STORM_ACTORS && p->verdict->ok; i++) {
+	for (unsigned i = 0; i < STORM_ACTORS && storm_unbroken(p); i++) {
 		storm_data_settle(&p->actors[i]);
 		storm_own_settle(&p->actors[i]);
 	}
-	if (!p->verdict->ok)
+	if (!storm_unbroken(p))
 		return;
 	storm_data_check(p);
 	for (unsigned i = 0; i < STORM_ACTORS; i++)
@@ -552,12 +577,12 @@ static void settle(struct storm_play *p)
 static void end(struct storm_play *p)
 {
 	for (unsigned i = 0; i < STORM_ACTORS; i++)
-		actor_end(&p->actors[i], !p->verdict->ok);
+		actor_end(&p->actors[i], !storm_unbroken(p));
 	for (unsigned d = 0; d < STORM_DIRS; d++)
 		cm_vnode_put(p->admin_dirs[d]);
 	cm_token_put(p->admin);
 	for (unsigned c = 0; c <= STORM_CLIENTS; c++)
-		client_end(&p->clients[c], !p->verdict->ok);
+		client_end(&p->clients[c], !storm_unbroken(p));
 	p->stage->ops->end(p->stage);
 	for (unsigned i = 0; i < STORM_ACTORS; i++)
 		free(p->actors[i].own);
@@ -614,7 +639,7 @@ void storm_play(const struct storm_plan *plan, struct storm_stage *stage, struct
 		p->can_peek = can_peek(p);
 		p->mixed = plan->weather.mixed && p->can_peek;
 		act_all(p);
-		if (verdict->ok)
+		if (storm_unbroken(p))
 			settle(p);
 	}
 	end(p);

@@ -144,6 +144,12 @@ struct storm_play {
 void storm_broken(struct storm_play *p, const struct storm_actor *who, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Whether no promise was broken so far; any thread. */
+static inline bool storm_unbroken(const struct storm_play *p)
+{
+	return __atomic_load_n(&p->verdict->ok, __ATOMIC_ACQUIRE);
+}
+
 /* For the trace; on the actor's thread. */
 void storm_say(struct storm_actor *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Lets time pass; no lock held. */

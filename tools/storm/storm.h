@@ -169,6 +169,7 @@ struct storm_stage {
 	struct rx_env *env;
 	unsigned faults;  /* STORM_F_* that it can do */
 	const char *root; /* path of a directory; the play makes its own below */
+	bool hurried;     /* its time is real: a client that missed something is made to call, not waited for */
 	FILE *trace;      /* gets a line for each event when it is over; NULL: none */
 };
 
@@ -184,7 +185,7 @@ struct storm_counts {
 };
 
 struct storm_verdict {
-	bool ok;
+	bool ok;          /* atomic while it is played */
 	char broken[400]; /* the first promise that was not kept: when, who, what */
 };
 

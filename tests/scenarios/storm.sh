@@ -1,0 +1,50 @@
+#!/bin/bash
+# Storms on real sockets, threads and mappings: a few seeds hold, a broken promise goes red,
+# and plans are read and refused as they must be.
+#
+#   tests/scenarios/storm.sh CELLDIR BUILDDIR      (CELLDIR is not used)
+set -uo pipefail
+cell=$1 build=$(realpath "$2")
+# shellcheck source=tests/real/tap.sh
+. "$(dirname "$0")/../real/tap.sh"
+export TMPDIR=$tmp
+
+# says STATUS PATTERN ARGS...: umafs-fault storm ends with that status and prints that.
+says() {
+	local status=$1 pattern=$2 rc=0 out
+	shift 2
+	out=$(cd "$tmp" && timeout 120 "$build/umafs-fault" storm "$@" 2>&1) || rc=$?
+	printf '%s\n' "$out" "status $rc"
+	((rc == status)) && grep -qE -e "$pattern" <<<"$out"
+}
+
+weather='weather full 1 dirty_age_ms 5000 conflict_ms 0 life_s 36000'
+cat >"$tmp/kept.plan" <<END
+seed 1
+$weather
+1 c0.alice store file 0 cell 0
+2 c0.alice msync file 0
+30 c1.bob load file 0 cell 0
+40 c0.alice write file 1 cell 0
+50 c0.alice fsync file 1
+60 cut client 1 ms 20
+61 c1.alice store file 1 cell 10
+90 c1.alice create dir 0 name 1
+END
+# The model does not know of this refusal, as if the client threw a change away by itself.
+cat >"$tmp/broken.plan" <<END
+seed 1
+$weather
+0 rule s1: rpc name StoreData64 user alice -> abort UAEACCES
+10 c0.alice store file 0 cell 0
+20 c0.alice msync file 0
+300 c0.bob stat file 1
+END
+echo '10 c0.alice fly file 0' >"$tmp/wrong.plan"
+
+check "promises are kept under random faults" says 0 'storm: every promise was kept: 2 plays' --seed 9 --plays 2 --events 12
+check "a plan in a file is played" says 0 'every promise was kept: 2 plays' --replay kept.plan --plays 2
+check "a broken promise is told" says 1 'threw away a change of alice|told of a loss' --replay broken.plan
+check "what is no plan is told with its line" says 1 'wrong.plan: line 1 is not an event' --replay wrong.plan
+check "an unknown option is told" says 2 'storm --help' --no-such
+plan

@@ -1,0 +1,329 @@
+/* See real_stage.h. The clients' sockets are cut and lose datagrams by rough_net.c, the cell
+ * obeys rpc rules; loads and stores are the processor's own. Called by harness/storm.c; the
+ * stage's functions by the threads of a play. */
+#include "tools/storm/real_stage.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/fault/set.h"
+#include "tools/storm/inside.h"
+#include "tools/storm/rough_net.h"
+
+enum {
+	TICKET_LIFE_S = 1000000,
+	CLIENT_HOST = 101,
+	CLIENT_PORT = 7001,
+	TRIES = 16,
+	CUT_MS = 3000,
+	DEAD_S = 5,
+	RETRY_S = 10
+};
+
+struct real_stage {
+	struct storm_stage base;
+	const char *dir;
+	uint32_t network; /* 127.x.y.0: the cell's address is .1, the clients' from .101 */
+	enum vfs_mode best;
+	struct cell *cell;
+	struct cell_hooks hooks;
+	struct fault_set *rules;
+	struct rough_way ways[STORM_CLIENTS + 1];
+	const struct storm_plan *plan;
+	struct storm_play *play;
+	char spec[64];
+	struct sigaction before;
+};
+
+static struct real_stage *stage_of(struct storm_stage *s)
+{
+	return (struct real_stage *)s; /* base is its first member */
+}
+
+/* ---- the cell ---- */
+
+static void saw(struct real_stage *s, const struct cell_rpc *rpc, bool over)
+{
+	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
+
+	if (storm_inside_is_store(rpc))
+		storm_saw_store(s->play, rx_addr_ip(&rpc->client) - s->network - CLIENT_HOST, rpc->user, &fid, over);
+}
+
+static int32_t before(void *arg, const struct cell_rpc *rpc)
+{
+	saw(arg, rpc, false);
+	return 0;
+}
+
+static int32_t after(void *arg, const struct cell_rpc *rpc, int32_t code)
+{
+	saw(arg, rpc, true);
+	return code;
+}
+
+/* Other cells on this machine have other addresses, unless by accident: then the next. */
+static int start_cell(struct real_stage *s, struct rx_error *err)
+{
+	for (unsigned i = 0; i < TRIES; i++) {
+		uint32_t ip = s->network + 1;
+		struct cell_config config = { .env = s->base.env,
+					      .name = "umafs.test",
+					      .db_ip = ip,
+					      .fs_ip = &ip,
+					      .nfs = 1,
+					      .hooks = &s->hooks,
+					      .faults = s->rules };
+
+		s->cell = cell_new(&config, err);
+		if (s->cell || err->errnum != EADDRINUSE)
+			break;
+		s->network = 0x7f010000 + ((s->network + 0x100) & 0x7fff00);
+	}
+	return s->cell ? 0 : -1;
+}
+
+static int begin(struct storm_stage *base, const struct storm_plan *plan, struct storm_play *play, struct rx_error *err)
+{
+	struct real_stage *s = stage_of(base);
+
+	s->play = play;
+	for (unsigned c = 0; c <= STORM_CLIENTS; c++)
+		s->ways[c] = (struct rough_way){ .seed = plan->seed + c };
+	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
+		s->ways[c].loss = plan->weather.loss;
+		s->ways[c].duplicate = plan->weather.duplicate;
+	}
+	if (start_cell(s, err) != 0 || cell_write_client(s->cell, s->dir, TICKET_LIFE_S, err) != 0)
+		return -1;
+	for (unsigned c = 0; c < STORM_CLIENTS; c++)
+		for (unsigned u = 0; u < STORM_USERS; u++) {
+			snprintf(s->spec, sizeof(s->spec), "MEMORY:storm-%u-%s", c, storm_user_name(u));
+			if (cell_write_ticket(s->cell, storm_user_name(u), s->spec, plan->weather.life_s, err) != 0)
+				return -1;
+		}
+	return cell_write_ticket(s->cell, "admin", "MEMORY:storm-admin", TICKET_LIFE_S, err);
+}
+
+static void end(struct storm_stage *base)
+{
+	struct real_stage *s = stage_of(base);
+
+	cell_free(s->cell);
+	s->cell = NULL;
+}
+
+static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
+{
+	return storm_inside_peek(stage_of(base)->cell, fid, buf, cap);
+}
+
+static bool missed(struct storm_stage *base, unsigned id)
+{
+	struct real_stage *s = stage_of(base);
+
+	return storm_inside_missed(s->cell, s->network + CLIENT_HOST + id);
+}
+
+/* ---- clients ---- */
+
+static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs)
+{
+	struct real_stage *s = stage_of(base);
+	struct rx_error err;
+
+	cm->net = rough_net_new(base->env, s->network + CLIENT_HOST + id, CLIENT_PORT, &s->ways[id], &err);
+	cm->confdir = s->dir;
+	cm->dead_time_s = DEAD_S;
+	cm->retry_limit_s = RETRY_S;
+	if (s->best == VFS_MODE_BASIC)
+		vfs->mode = VFS_MODE_BASIC;
+	return cm->net ? 0 : -1;
+}
+
+static const char *token(struct storm_stage *base, unsigned id, unsigned user)
+{
+	struct real_stage *s = stage_of(base);
+
+	if (user == STORM_USERS)
+		return "MEMORY:storm-admin";
+	snprintf(s->spec, sizeof(s->spec), "MEMORY:storm-%u-%s", id, storm_user_name(user));
+	return s->spec;
+}
+
+/* ---- loads and stores ---- */
+
+/* The signal is for the thread whose load or store it was; others' go their usual way. */
+static __thread sigjmp_buf bus_jump;
+static __thread volatile sig_atomic_t bus_armed;
+
+static void on_bus(int sig)
+{
+	if (bus_armed)
+		siglongjmp(bus_jump, 1);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+/* Several threads, and the client, use the same byte at once: that is what is tried. */
+#define RACY __attribute__((no_sanitize("thread"), noinline))
+
+static RACY int load(struct storm_stage *base, unsigned id, uintptr_t addr, unsigned actor)
+{
+	int value = -1;
+
+	(void)base, (void)id, (void)actor;
+	if (sigsetjmp(bus_jump, 1) == 0) {
+		bus_armed = 1;
+		value = *(const volatile uint8_t *)addr;
+		bus_armed = 0;
+		return value;
+	}
+	bus_armed = 0;
+	return -1;
+}
+
+static RACY int store(struct storm_stage *base, unsigned id, uintptr_t addr, unsigned actor, uint8_t value)
+{
+	(void)base, (void)id, (void)actor;
+	if (sigsetjmp(bus_jump, 1) == 0) {
+		bus_armed = 1;
+		*(volatile uint8_t *)addr = value;
+		bus_armed = 0;
+		return 0;
+	}
+	bus_armed = 0;
+	return -1;
+}
+
+/* ---- faults ---- */
+
+static int rule(struct storm_stage *base, const char *line, struct rx_error *err)
+{
+	return fault_set_add(stage_of(base)->rules, line, 1, NULL, err);
+}
+
+static void unrule(struct storm_stage *base, const char *name)
+{
+	fault_set_remove(stage_of(base)->rules, name, NULL);
+}
+
+static void cut(struct storm_stage *base, unsigned id, bool on)
+{
+	__atomic_store_n(&stage_of(base)->ways[id].cut, on, __ATOMIC_RELAXED);
+}
+
+static int ticket(struct storm_stage *base, unsigned id, unsigned user, int64_t life_s, struct rx_error *err)
+{
+	char spec[64];
+
+	snprintf(spec, sizeof(spec), "MEMORY:storm-%u-%s", id, storm_user_name(user));
+	return cell_write_ticket(stage_of(base)->cell, storm_user_name(user), spec, life_s, err);
+}
+
+static void calm(struct storm_stage *base)
+{
+	struct real_stage *s = stage_of(base);
+	char name[16];
+
+	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
+		__atomic_store_n(&s->ways[c].loss, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&s->ways[c].duplicate, 0, __ATOMIC_RELAXED);
+	}
+	for (unsigned i = 1; i < 32; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		fault_set_remove(s->rules, name, NULL);
+		for (unsigned u = 0; u < STORM_USERS; u++) {
+			snprintf(name, sizeof(name), "refuse%u%u", u, i);
+			fault_set_remove(s->rules, name, NULL);
+		}
+	}
+}
+
+static const struct storm_stage_ops ops = {
+	.begin = begin,
+	.end = end,
+	.client = client,
+	.token = token,
+	.load = load,
+	.store = store,
+	.peek = peek,
+	.missed = missed,
+	.rule = rule,
+	.unrule = unrule,
+	.cut = cut,
+	.ticket = ticket,
+	.calm = calm,
+};
+
+/* ---- the stage ---- */
+
+struct real_stage *real_stage_new(const char *dir, FILE *trace, struct rx_error *err)
+{
+	struct sigaction action = { .sa_handler = on_bus };
+	enum vfs_mode best = VFS_MODE_AUTO;
+	struct real_stage *s;
+	char krb5[512];
+
+	if (vfs_probe(false, &best, err) != 0)
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		rx_error_errno(err, ENOMEM, "a stage");
+		return NULL;
+	}
+	s->base = (struct storm_stage){ .ops = &ops,
+					.env = rx_env_posix(),
+					.faults = STORM_REAL_FAULTS,
+					.root = "/afs/umafs.test/big",
+					.hurried = true,
+					.trace = trace };
+	s->dir = dir;
+	s->best = best;
+	s->network = 0x7f010000 + (((uint32_t)getpid() & 0x7fff) << 8);
+	s->hooks = (struct cell_hooks){ before, after, s };
+	snprintf(krb5, sizeof(krb5), "%s/krb5.conf", dir);
+	setenv("KRB5_CONFIG", krb5, 1);
+	sigaction(SIGBUS, &action, &s->before);
+	return s;
+}
+
+void real_stage_free(struct real_stage *s)
+{
+	sigaction(SIGBUS, &s->before, NULL);
+	free(s);
+}
+
+void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct storm_verdict *verdict,
+		     struct storm_counts *counts)
+{
+	s->rules = fault_set_new(s->base.env, plan->seed, NULL);
+	storm_play(plan, &s->base, verdict, counts);
+	fault_set_free(s->rules);
+}
+
+/* A call to where nobody is, or whose answer is lost, lasts until it counts as dead. */
+static bool is_slow(const struct storm_event *e)
+{
+	return e->kind == STORM_RULE && strstr(e->text, "-> moved");
+}
+
+void real_stage_hurry(struct storm_plan *plan)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		struct storm_event *e = &plan->events[i];
+
+		if (is_slow(e))
+			continue;
+		if (e->kind == STORM_CUT)
+			e->args[1] %= CUT_MS;
+		plan->events[n++] = *e;
+	}
+	plan->n = n;
+}

@@ -1,0 +1,22 @@
+/* This machine as a storm's stage: an embedded cell and clients in this process, on UDP
+ * sockets at loopback addresses of their own, real threads, real mappings. One play at a
+ * time. */
+#ifndef UMAFS_TOOLS_STORM_REAL_STAGE_H
+#define UMAFS_TOOLS_STORM_REAL_STAGE_H
+
+#include "tools/storm/storm.h"
+
+/* What it can do in seconds. */
+enum { STORM_REAL_FAULTS = STORM_F_NET | STORM_F_CUT | STORM_F_RIGHTS | STORM_F_RPC | STORM_F_CRASH };
+
+struct real_stage;
+
+/* Before there are threads. dir: an empty directory, for the clients' configuration. */
+struct real_stage *real_stage_new(const char *dir, FILE *trace, struct rx_error *err);
+void real_stage_free(struct real_stage *s);
+void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct storm_verdict *verdict,
+		     struct storm_counts *counts);
+/* Makes what takes virtual minutes short enough for real time. */
+void real_stage_hurry(struct storm_plan *plan);
+
+#endif
