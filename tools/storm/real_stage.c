@@ -306,7 +306,7 @@ void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct
 	fault_set_free(s->rules);
 }
 
-/* A call to where nobody is, or whose answer is lost, lasts until it counts as dead. */
+/* Servers that are said to be where nobody is: one call after another lasts until it counts as dead. */
 static bool is_slow(const struct storm_event *e)
 {
 	return e->kind == STORM_RULE && strstr(e->text, "-> moved");
