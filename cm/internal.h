@@ -43,7 +43,8 @@ struct cm_conn {
 	uint64_t generation; /* [const] of the token's credential */
 	unsigned users;      /* [cm] */
 	bool retired;        /* [cm] no new users; freed with the last */
-	uint64_t used_us;    /* [cm] */
+	bool trial;          /* [cm] of little patience and one user, until it is answered */
+	uint64_t heard_us;   /* [cm] when a call on it was last answered; 0: none yet */
 };
 
 struct cm_server_addr {
@@ -84,10 +85,15 @@ void cm_server_reset(struct cm_server *s);
 bool cm_server_pick_addr(struct cm_server *s, unsigned skip, bool try_down, struct rx_addr *out, unsigned *index);
 void cm_server_mark(struct cm_server *s, const struct rx_addr *addr, bool up);
 
-/* A connection to talk over as t (NULL: anonymous); at most CM_CONNS_PER_TOKEN each. */
-int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t service, struct cm_token *t,
+/* A connection to talk over as t (NULL: anonymous); at most CM_CONNS_PER_TOKEN each. trial: a new one for this
+ * caller alone, of little patience until it is answered. */
+int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t service, struct cm_token *t, bool trial,
 		struct cm_conn **out, struct rx_error *err);
+/* A call on it was answered, or (retire) it is not to be used again. */
 void cm_conn_put(struct cm_conn *c, bool retire);
+/* Nothing came on a connection to addr since since_us: all of that time and before are retired, for the server may
+ * send to an address (of before a NAT's rebinding) that is no longer ours. True: some of them had been answered. */
+bool cm_conns_silent(struct cm_server *s, const struct rx_addr *addr, uint64_t since_us);
 /* Retires all connections of this token with an older credential (UINT64_MAX: all). */
 void cm_conns_retire(struct cm *cm, uint64_t token_id, uint64_t below_generation);
 void cm_servers_destroy(struct cm *cm);
@@ -360,7 +366,13 @@ struct cm_op {
 	uint32_t tried_sites, tried_addrs; /* bits; the latter of the present site */
 	unsigned addr_index;
 	unsigned vldb_asked, fresh_conns, wait_s;
-	bool again; /* the same site and address, over a new connection */
+	bool again;         /* the same site and address, over a new connection */
+	uint64_t called_us; /* when the call under way began */
+	struct {            /* who answered once, but fell silent: tried over a new connection before we give up */
+		bool known, tried;
+		unsigned site, addr_index;
+		struct rx_addr addr;
+	} silent;
 	uint64_t deadline_us;
 };
 

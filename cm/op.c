@@ -140,7 +140,7 @@ static void new_round(struct cm_op *op)
 {
 	op->tried_sites = op->tried_addrs = 0;
 	op->site = 0;
-	op->busy = op->missing = false;
+	op->busy = op->missing = op->silent.known = false;
 }
 
 /* Asks the VLDB where the volume went. True: there is something new to try. */
@@ -156,6 +156,19 @@ static bool ask_vldb(struct cm_op *op, bool *changed)
 			set_worst(op, &err);
 		return false;
 	}
+	return true;
+}
+
+/* No site is left in this round. True: one that is worth trying over a new connection. */
+static bool try_silent(struct cm_op *op)
+{
+	if (!op->silent.known || op->silent.tried || op->silent.site >= op->nsites)
+		return false;
+	op->silent.tried = true;
+	op->site = op->silent.site;
+	op->server = op->sites[op->site];
+	op->addr = op->silent.addr;
+	op->addr_index = op->silent.addr_index;
 	return true;
 }
 
@@ -189,6 +202,7 @@ bool cm_op_next(struct cm_op *op)
 	while (!op->done) {
 		struct rx_error err;
 		struct rx_addr addr;
+		bool trial = false;
 
 		rx_error_clear(&op->error);
 		if (closing(op)) {
@@ -199,21 +213,24 @@ bool cm_op_next(struct cm_op *op)
 			break;
 		}
 		if (!op->again && !choose(op)) {
-			if (!wait_for_round(op))
+			trial = try_silent(op);
+			if (!trial && !wait_for_round(op))
 				fail(op);
-			continue;
+			if (!trial)
+				continue;
 		}
 		op->again = false;
 		addr = op->addr;
 		/* One machine, two databases. */
 		if (op->service == AFS_SERVICE_PT)
 			addr.port = AFS_PORT_PT;
-		if (cm_conn_get(op->server, &addr, op->service, op->token, &op->conn, &err)) {
+		if (cm_conn_get(op->server, &addr, op->service, op->token, trial, &op->conn, &err)) {
 			set_worst(op, &err);
 			fail(op);
 			break;
 		}
 		op->rpc.conn = op->conn->rx;
+		op->called_us = now_us(op);
 		return true;
 	}
 	return false;
@@ -313,18 +330,29 @@ static void reconnect(struct cm_op *op)
 		next_site(op);
 }
 
-/* Whether a call that failed may have been carried out all the same: the file server has not said no. */
+/* Whether a call that failed may have been carried out all the same: the file server has not said no. What the
+ * security class says ends every call of its connection, also those that run already. */
 static bool may_have_run(const struct rx_error *e)
 {
-	if (e->origin == RX_ORIGIN_AFS)
-		return e->code == VNOSERVICE_CODE;
-	return e->origin != RX_ORIGIN_RXKAD;
+	return e->origin != RX_ORIGIN_AFS || e->code == VNOSERVICE_CODE;
+}
+
+/* The server may well be up, and know our connections at an address that is no longer ours. */
+static void fell_silent(struct cm_op *op)
+{
+	bool answered = cm_conns_silent(op->server, &op->addr, op->called_us);
+
+	if (!answered || op->silent.tried)
+		return;
+	op->silent.known = true;
+	op->silent.site = op->site;
+	op->silent.addr = op->addr;
+	op->silent.addr_index = op->addr_index;
 }
 
 int cm_op_result(struct cm_op *op, int rc)
 {
 	enum action action;
-	bool retire;
 
 	if (rc == 0) {
 		cm_server_mark(op->server, &op->addr, true);
@@ -335,9 +363,9 @@ int cm_op_result(struct cm_op *op, int rc)
 	}
 	op->in_doubt = op->in_doubt || may_have_run(&op->error);
 	action = classify(op, &op->error);
-	/* A server that is silent may know this connection at an address that is no longer ours. */
-	retire = action == RECONNECT || is_network(&op->error);
-	cm_conn_put(op->conn, retire);
+	if (op->error.origin == RX_ORIGIN_RX && op->error.code == RX_CALL_DEAD)
+		fell_silent(op);
+	cm_conn_put(op->conn, action == RECONNECT || is_network(&op->error));
 	if (is_network(&op->error))
 		cm_server_mark(op->server, &op->addr, op->error.code == RX_CALL_TIMEOUT);
 	else

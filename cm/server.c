@@ -10,7 +10,7 @@
 #include "cm/internal.h"
 #include "rx/maybe.h"
 
-enum { BUSY_USERS = 3, DOWN_STEP_S = 5, DOWN_MAX_S = 30, GOODBYE_S = 3 };
+enum { BUSY_USERS = 3, DOWN_STEP_S = 5, DOWN_MAX_S = 30, GOODBYE_S = 3, TRIAL_DEAD_S = 12 };
 
 static struct cm_server *server_new(struct cm_cell *cell, bool is_db)
 {
@@ -220,7 +220,7 @@ static struct cm_conn *conn_new(struct cm_server *s, const struct rx_addr *addr,
 	return c;
 }
 
-int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t service, struct cm_token *t,
+int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t service, struct cm_token *t, bool trial,
 		struct cm_conn **out, struct rx_error *err)
 {
 	uint64_t token_id = t && !t->anonymous ? t->id : 0, generation = 0;
@@ -239,8 +239,8 @@ int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t servic
 	}
 	rx_mutex_lock(&s->cm->lock);
 	for (struct cm_conn *c = s->conns; c; c = c->next) {
-		if (c->retired || c->service != service || c->token_id != token_id || c->generation != generation ||
-		    !rx_addr_equal(&c->addr, addr))
+		if (c->retired || c->trial || c->service != service || c->token_id != token_id ||
+		    c->generation != generation || !rx_addr_equal(&c->addr, addr))
 			continue;
 		if (rx_conn_error(c->rx) != 0) {
 			c->retired = true;
@@ -251,16 +251,19 @@ int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t servic
 			best = c;
 	}
 	/* One channel of each stays free for status calls. */
-	if (!best || (n < CM_CONNS_PER_TOKEN && (best->users >= BUSY_USERS || UMAFS_MAYBE(s->cm->env, CONN_ANOTHER)))) {
+	if (trial || !best ||
+	    (n < CM_CONNS_PER_TOKEN && (best->users >= BUSY_USERS || UMAFS_MAYBE(s->cm->env, CONN_ANOTHER)))) {
 		struct cm_conn *fresh = conn_new(s, addr, service, token_id, generation, sec, err);
 
-		if (fresh)
+		if (fresh || trial)
 			best = fresh;
 	}
-	if (best) {
-		best->users++;
-		best->used_us = rx_now_us(s->cm->env);
+	if (best && trial) {
+		best->trial = true;
+		rx_conn_set_dead_time(best->rx, TRIAL_DEAD_S);
 	}
+	if (best)
+		best->users++;
 	rx_mutex_unlock(&s->cm->lock);
 	rx_security_put(sec);
 	*out = best;
@@ -274,6 +277,12 @@ void cm_conn_put(struct cm_conn *c, bool retire)
 
 	rx_mutex_lock(&cm->lock);
 	c->users--;
+	if (!retire)
+		c->heard_us = rx_now_us(cm->env);
+	if (!retire && c->trial) {
+		c->trial = false;
+		rx_conn_set_dead_time(c->rx, 0);
+	}
 	if (retire || rx_conn_error(c->rx) != 0 || UMAFS_MAYBE(cm->env, CONN_RETIRED))
 		c->retired = true;
 	rx = unlink_unused(c);
@@ -316,6 +325,23 @@ void cm_conns_retire(struct cm *cm, uint64_t token_id, uint64_t below_generation
 		;
 }
 
+bool cm_conns_silent(struct cm_server *s, const struct rx_addr *addr, uint64_t since_us)
+{
+	bool answered = false;
+
+	rx_mutex_lock(&s->cm->lock);
+	for (struct cm_conn *c = s->conns; c; c = c->next) {
+		if (!rx_addr_equal(&c->addr, addr) || c->heard_us >= since_us || c->trial)
+			continue;
+		c->retired = true;
+		answered = answered || c->heard_us != 0;
+	}
+	rx_mutex_unlock(&s->cm->lock);
+	while (reap_one(s->cm))
+		;
+	return answered;
+}
+
 void cm_servers_goodbye(struct cm *cm)
 {
 	uint64_t end = rx_now_us(cm->env) + GOODBYE_S * 1000000;
@@ -332,7 +358,7 @@ void cm_servers_goodbye(struct cm *cm)
 		unsigned index;
 
 		if (s->is_db || s->contacts == 0 || now >= end || !cm_server_pick_addr(s, 0, false, &addr, &index) ||
-		    cm_conn_get(s, &addr, AFS_SERVICE_FS, NULL, &c, NULL))
+		    cm_conn_get(s, &addr, AFS_SERVICE_FS, NULL, false, &c, NULL))
 			continue;
 		rx_conn_set_hard_time(c->rx, (unsigned)((end - now + 999999) / 1000000));
 		client.conn = c->rx;
