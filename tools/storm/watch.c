@@ -87,6 +87,20 @@ static void look_at_file(struct storm_play *p, unsigned file)
 	free(now);
 }
 
+/* A store of client as user is over, and others of the same file overlapped it: one of those may have covered what
+ * it brought before anybody looked. */
+static void unsure_of_own(struct storm_play *p, unsigned file, unsigned client, unsigned user)
+{
+	if (!p->mixed || !(storing_clients(&p->storing[file]) & ~(1u << client)))
+		return;
+	for (unsigned c = 0; c < STORM_CELLS; c++) {
+		struct storm_cell *k = &p->files[file].cells[c];
+
+		if (storm_cell_owner(p, c, NULL) == client * STORM_USERS + user && k->on_server < k->last)
+			k->overwritten = true;
+	}
+}
+
 static bool same(const struct cm_fid *a, const struct cm_fid *b)
 {
 	return a->volume == b->volume && a->vnode == b->vnode && a->unique == b->unique;
@@ -114,6 +128,7 @@ void storm_saw_store(struct storm_play *p, unsigned client, const char *user, co
 		s->now[client][u]--;
 		s->since[client][u] = true;
 		look_at_file(p, f);
+		unsure_of_own(p, f, client, (unsigned)u);
 		memset(s->since, 0, sizeof(s->since));
 	}
 	rx_mutex_unlock(&p->lock);
