@@ -206,26 +206,46 @@ static void delay(struct cell_host *host, const struct afs_fid *fid)
 		host->delayed[host->ndelayed++] = *fid;
 }
 
+/* A client that moved while its old address was being told is told at the new one. Lock held. */
+static bool pass_on(struct cell *cell, struct cell_promise *p)
+{
+	struct cell_host *host = p->host;
+
+	if (!host->heir)
+		return false;
+	p->host = host->heir;
+	p->host->refs++;
+	cell_host_put(cell, host);
+	return true;
+}
+
+static void send_break(struct cell *cell, struct cell_promise *p)
+{
+	bool silent;
+
+	rx_mutex_lock(&cell->lock);
+	do {
+		silent = p->host->state == CELL_HOST_DOWN;
+		if (!silent) {
+			rx_mutex_unlock(&cell->lock);
+			silent = tell(p->host, &p->fid, 1, BREAK_DEAD_S) != 0;
+			rx_mutex_lock(&cell->lock);
+		}
+	} while (silent && pass_on(cell, p));
+	if (silent)
+		delay(p->host, &p->fid);
+	cell_host_put(cell, p->host);
+	rx_mutex_unlock(&cell->lock);
+	free(p);
+}
+
 void cell_send_breaks(struct cell *cell, struct cell_breaks *breaks)
 {
 	struct cell_promise *p;
 
 	while ((p = breaks->first)) {
-		struct cell_host *host = p->host;
-		bool silent;
-
 		breaks->first = p->next;
-		rx_mutex_lock(&cell->lock);
-		silent = host->state == CELL_HOST_DOWN;
-		rx_mutex_unlock(&cell->lock);
-		if (!silent)
-			silent = tell(host, &p->fid, 1, BREAK_DEAD_S) != 0;
-		rx_mutex_lock(&cell->lock);
-		if (silent)
-			delay(host, &p->fid);
-		cell_host_put(cell, host);
-		rx_mutex_unlock(&cell->lock);
-		free(p);
+		send_break(cell, p);
 	}
 }
 
@@ -273,12 +293,16 @@ static void unlink_host(struct cell_fs *fs, struct cell_host *host)
 
 void cell_host_put(struct cell *cell, struct cell_host *host)
 {
+	struct cell_host *heir = host->heir;
+
 	if (--host->refs || !host->gone)
 		return;
 	drop_all(cell, host); /* a request that was under way may have added some */
 	for (unsigned i = 0; i < cell->nfs; i++)
 		unlink_host(&cell->fs[i], host);
 	host_free(host);
+	if (heir)
+		cell_host_put(cell, heir);
 }
 
 void cell_hosts_hurry(struct cell_fs *fs)
@@ -418,6 +442,8 @@ static bool inherit(struct cell_fs *fs, struct cell_host *host)
 	host->ndelayed = old->ndelayed;
 	host->reset_due = old->reset_due;
 	old->gone = true;
+	old->heir = host;
+	host->refs++;
 	old->refs++;
 	cell_host_put(fs->cell, old);
 	return true;

@@ -136,6 +136,7 @@ struct cell_host {
 	unsigned nusers;
 	bool idle; /* it gave up all promises and has not called since */
 	bool gone;
+	struct cell_host *heir; /* the same client at its new address, once this is gone; holds a reference */
 	struct rx_conn *conn;
 };
 
