@@ -486,12 +486,13 @@ static bool verify_again(struct cell_fs *fs, struct cell_host *host)
 	rx_mutex_unlock(&cell->lock);
 	ok = ask(host, &answer) == 0;
 	rx_mutex_lock(&cell->lock);
-	if (ok && answer.has_uuid == host->has_uuid && afs_uuid_equal(&answer.uuid, &host->uuid))
+	/* Silence is not another client: what it was promised, or missed, stays its own. */
+	if (!ok)
+		return false;
+	if (answer.has_uuid == host->has_uuid && afs_uuid_equal(&answer.uuid, &host->uuid))
 		return true;
 	drop_all(cell, host);
 	host->ndelayed = 0;
-	if (!ok)
-		return false;
 	host->uuid = answer.uuid;
 	host->has_uuid = answer.has_uuid;
 	host->error_translation = answer.error_translation;
@@ -507,7 +508,8 @@ static bool knows_user(const struct cell_host *host, int32_t id)
 	return host->nusers == CELL_HOST_USERS;
 }
 
-/* Tells a host that was silent what it missed. As verify. */
+/* Tells a host that was silent what it missed; until it has heard, it counts as missed, for whoever inherits it
+ * meanwhile. As verify. */
 static bool catch_up(struct cell_fs *fs, struct cell_host *host)
 {
 	struct cell *cell = fs->cell;
@@ -516,8 +518,6 @@ static bool catch_up(struct cell_fs *fs, struct cell_host *host)
 	bool all = host->reset_due, has_uuid = host->has_uuid, ok = true;
 
 	memcpy(fids, host->delayed, sizeof(fids));
-	host->ndelayed = 0;
-	host->reset_due = false;
 	if (all)
 		drop_all(cell, host);
 	rx_mutex_unlock(&cell->lock);
@@ -527,8 +527,14 @@ static bool catch_up(struct cell_fs *fs, struct cell_host *host)
 		ok = tell(host, fids, n, VERIFY_DEAD_S) == 0;
 	rx_mutex_lock(&cell->lock);
 	if (!ok)
-		host->reset_due = true;
-	return ok;
+		return false;
+	if (all)
+		host->reset_due = false;
+	/* More may have been added, or all given up. */
+	n = n < host->ndelayed ? n : host->ndelayed;
+	host->ndelayed -= n;
+	memmove(host->delayed, host->delayed + n, host->ndelayed * sizeof(*fids));
+	return true;
 }
 
 int32_t cell_contact(struct cell_request *rq)
