@@ -105,6 +105,21 @@ static void check_exact(struct storm_actor *a, const char *how, const uint8_t *b
 		}
 }
 
+/* A read that ends before the file does was short because of an error, which the next one tells. */
+static int64_t read_on(struct storm_actor *a, uint8_t *bytes, uint64_t len, uint64_t off, struct rx_error *err)
+{
+	uint64_t done = 0;
+	ssize_t n = 1;
+
+	while (done < len && n > 0) {
+		n = vfs_pread(a->handles[STORM_OWN].file, bytes + done, len - done, off + done, err);
+		if (n < 0)
+			return -1;
+		done += (uint64_t)n;
+	}
+	return (int64_t)done;
+}
+
 /* ---- after doubt ---- */
 
 /* Stores what is left, and looks at what there is. True: the file is known again. */
@@ -115,7 +130,7 @@ static bool resync(struct storm_actor *a)
 	uint8_t *now = malloc(STORM_SIZE + 1);
 	struct rx_error err = { 0 };
 	struct storm_moment m;
-	ssize_t got = -1;
+	int64_t got = -1;
 	int rc;
 
 	rx_mutex_lock(&p->lock);
@@ -127,7 +142,7 @@ static bool resync(struct storm_actor *a)
 		rc = vfs_fsync(a->handles[STORM_OWN].file, &err);
 	}
 	if (rc == 0)
-		got = vfs_pread(a->handles[STORM_OWN].file, now, STORM_SIZE + 1, 0, &err);
+		got = read_on(a, now, STORM_SIZE + 1, 0, &err);
 	rx_mutex_lock(&p->lock);
 	rc = rc == 0 && got >= 0 && storm_clean_since(p, a->user, dir_of(a), &m) ? 0 : -1;
 	if (rc == 0) {
@@ -241,7 +256,7 @@ static void get(struct storm_actor *a, const struct storm_moment *m, uint64_t of
 		len = off >= latest(o)->size ? 0 : latest(o)->size - off < len ? latest(o)->size - off : len;
 		len = len < BY_BYTE ? len : BY_BYTE;
 	}
-	got = mapped ? load_bytes(a, bytes, off, len) : vfs_pread(a->handles[STORM_OWN].file, bytes, len, off, &err);
+	got = mapped ? load_bytes(a, bytes, off, len) : read_on(a, bytes, len, off, &err);
 	rx_mutex_lock(&p->lock);
 	if (!o->doubt)
 		check_exact(a, mapped ? "load" : "read", bytes, off, got, len);
