@@ -58,6 +58,21 @@ static int call_fetch(struct cm_op *op, const struct afs_fid *fid, uint64_t off,
 	return rc;
 }
 
+/* Bytes that the file has, as its status of the same reply says, but the reply left out must not be read as zeros. */
+static int check_whole(const struct cm_vnode *v, uint64_t off, uint64_t len, uint64_t got, uint64_t length,
+		       struct rx_error *err)
+{
+	uint64_t there = off >= length ? 0 : length - off;
+	char buf[384];
+
+	if (got == (len < there ? len : there))
+		return 0;
+	return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
+			    "%s: the server sent %llu bytes from %llu on of a file of %llu: try again",
+			    cm_vnode_text(v, buf), (unsigned long long)got, (unsigned long long)off,
+			    (unsigned long long)length);
+}
+
 static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint64_t len, void *buf, struct stream *st,
 		      uint64_t *got, uint64_t *version, struct rx_error *err)
 {
@@ -79,6 +94,8 @@ static int fetch_once(struct cm_vnode *v, struct cm_token *t, uint64_t off, uint
 	}
 	if (cm_op_end(&op, err))
 		return cm_advise(v, t, v->fid.vnode % 2 ? CM_RIGHT_LOOKUP : CM_RIGHT_READ, err);
+	if (check_whole(v, off, len, *got, afs_status_length(&out.status), err))
+		return -1;
 	*version = afs_status_version(&out.status);
 	r.server = op.server;
 	if (UMAFS_MAYBE(v->cm->env, BREAK_AFTER_FETCH))
