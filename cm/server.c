@@ -259,8 +259,10 @@ int cm_conn_get(struct cm_server *s, const struct rx_addr *addr, uint16_t servic
 			best = fresh;
 	}
 	if (best && trial) {
+		unsigned usual = s->cm->config.dead_time_s;
+
 		best->trial = true;
-		rx_conn_set_dead_time(best->rx, TRIAL_DEAD_S);
+		rx_conn_set_dead_time(best->rx, usual && usual < TRIAL_DEAD_S ? usual : TRIAL_DEAD_S);
 	}
 	if (best)
 		best->users++;
