@@ -8,6 +8,9 @@
 #include "tests/sim/site.h"
 #include "tests/unit.h"
 
+/* What befalls the cell in the middle of the change. */
+enum blow { KILL, POWER };
+
 struct scene {
 	struct world *world;
 	struct rx_env *env;
@@ -17,6 +20,7 @@ struct scene {
 	struct cm_token *token;
 	struct cm_vnode *dir;
 	void (*story)(struct scene *s);
+	enum blow blow;
 	uint64_t bytes;
 	bool done; /* the disk lived longer than the change took */
 };
@@ -31,6 +35,7 @@ static bool begin(struct scene *s)
 	char spec[64];
 
 	sim_site_init(&s->site, s->world, s->net, true);
+	s->site.config.sync = s->blow == POWER;
 	return sim_site_start(&s->site, NULL) == 0 && sim_site_ticket(&s->site, 0, "alice", 36000, spec, NULL) == 0 &&
 	       (s->cm = cm_new(&config, NULL)) && cm_token_open(s->cm, spec, NULL, &s->token, NULL) == 0 &&
 	       cm_walk(s->cm, s->token, "/afs/umafs.test/home", 0, &s->dir, NULL) == 0;
@@ -52,7 +57,7 @@ static void play(struct scene *s)
 {
 	const struct world_link link = { .delay_us = 300 };
 
-	s->world = world_new(1);
+	s->world = world_new(s->bytes + 1);
 	s->env = world_env(s->world);
 	s->net = world_net_new(s->world, &link);
 	CU_ASSERT_FATAL(world_run(s->world, conduct, s));
@@ -91,6 +96,8 @@ static void story_of_a_crash(struct scene *s)
 	CU_ASSERT_EQUAL(create(s, "kept"), 0);
 	sim_site_crash_after(&s->site, s->bytes);
 	s->done = create(s, "torn") == 0;
+	if (s->blow == POWER)
+		sim_site_unplug(&s->site);
 	CU_ASSERT_EQUAL_FATAL(sim_site_restart(&s->site, NULL), 0);
 	cm_vnode_put(s->dir);
 	cm_token_put(s->token);
@@ -121,15 +128,25 @@ static void crash_and_look(struct scene *s)
 	look_after(s);
 }
 
-static void test_torn(void)
+static void crash_at_each_byte(enum blow blow)
 {
 	struct scene s = { 0 };
 
 	for (uint64_t bytes = 1; !s.done && bytes < 5000; bytes++) {
-		s = (struct scene){ .story = crash_and_look, .bytes = bytes };
+		s = (struct scene){ .story = crash_and_look, .blow = blow, .bytes = bytes };
 		play(&s);
 	}
 	CU_ASSERT(s.done && s.bytes > 50);
+}
+
+static void test_torn(void)
+{
+	crash_at_each_byte(KILL);
+}
+
+static void test_power(void)
+{
+	crash_at_each_byte(POWER);
 }
 
 static void story_of_a_refusal(struct scene *s)
@@ -151,5 +168,5 @@ static void test_refused(void)
 	play(&s);
 }
 
-UNIT_MAIN("sim disk", { "a record torn at any byte", test_torn },
+UNIT_MAIN("sim disk", { "a record torn at any byte", test_torn }, { "power that fails at any byte", test_power },
 	  { "a change that the disk refuses is no secret", test_refused })

@@ -48,15 +48,29 @@ static void bytes(struct writer *w, const void *data, size_t len)
 	}
 }
 
+/* FNV-1a. */
+static uint32_t check_of(const uint8_t *words, size_t len)
+{
+	uint32_t sum = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ words[i]) * 16777619u;
+	return sum;
+}
+
 static bool end(struct writer *w)
 {
-	uint32_t len = (uint32_t)(w->log->len - w->start - 4);
-	uint8_t *at = w->log->data + w->start;
+	uint32_t len;
+	uint8_t *at;
 
+	if (!w->failed)
+		word(w, check_of(w->log->data + w->start + 4, w->log->len - w->start - 4));
 	if (w->failed) {
 		w->log->len = w->start;
 		return false;
 	}
+	len = (uint32_t)(w->log->len - w->start - 4);
+	at = w->log->data + w->start;
 	for (int i = 0; i < 4; i++)
 		at[i] = (uint8_t)(len >> (24 - 8 * i));
 	return true;
@@ -473,15 +487,27 @@ static void read_record(struct reader *r)
 	}
 }
 
+static bool is_whole(const uint8_t *record, size_t len)
+{
+	struct xdr_cursor check = { record + (len < 4 ? 0 : len - 4), record + len };
+	uint32_t sum;
+
+	return len >= 4 && xdr_get_u32(&check, &sum) && sum == check_of(record, len - 4);
+}
+
 int cell_log_replay(struct cell *cell, const uint8_t *log, size_t len, struct rx_error *err)
 {
 	struct xdr_cursor in = { log, log + len };
 	uint32_t n;
 
 	while (xdr_get_u32(&in, &n) && n <= (size_t)(in.end - in.p)) {
-		struct reader r = { .cell = cell, .in = { in.p, in.p + n } };
+		struct reader r = { .cell = cell, .in = { in.p, in.p + (n < 4 ? 0 : n - 4) } };
 
-		read_record(&r);
+		r.bad = !is_whole(in.p, n);
+		if (r.bad && cell->sync)
+			break;
+		if (!r.bad)
+			read_record(&r);
 		if (r.bad)
 			return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
 					    "its log is damaged at byte %zu, or it needs more addresses with --listen",
