@@ -313,11 +313,12 @@ static void reconnect(struct cm_op *op)
 		next_site(op);
 }
 
-/* Whether a call that failed may have been carried out all the same: the file server has not said no. */
+/* Whether a call that failed may have been carried out all the same: the file server has not
+ * said no. (EIO: its disk may have failed behind the change.) */
 static bool may_have_run(const struct rx_error *e)
 {
 	if (e->origin == RX_ORIGIN_AFS)
-		return e->code == VNOSERVICE_CODE;
+		return e->code == VNOSERVICE_CODE || e->errnum == EIO;
 	return e->origin != RX_ORIGIN_RXKAD;
 }
 
