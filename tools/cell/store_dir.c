@@ -230,8 +230,8 @@ static int compact(struct dir_store *s)
 	struct cell_file *f = ops->open(s->disk, "log.new", CELL_DISK_EMPTY);
 	int rc = -1;
 
-	if (f && !ops->lock(f) && cell_log_everything(&all, s->cell) && !cell_disk_write_all(f, all.data, all.len, 0) &&
-	    !sync_log(s, f) && !ops->rename(s->disk, "log.new", "log"))
+	if (f && !ops->lock(f) && cell_log_everything(&all, s->cell) && cell_log_commit(&all, 0) &&
+	    !cell_disk_write_all(f, all.data, all.len, 0) && !sync_log(s, f) && !ops->rename(s->disk, "log.new", "log"))
 		rc = 0;
 	if (rc == 0) {
 		if (s->log)
@@ -250,6 +250,21 @@ static int compact(struct dir_store *s)
 
 /* A log that cannot be written in part is as it was, and nothing was acknowledged; what is
  * in memory goes into the next one that can. */
+static int append(struct dir_store *s)
+{
+	size_t len = s->pending.len;
+	bool fine = cell_log_commit(&s->pending, 0);
+
+	if (!fine || cell_disk_write_all(s->log, s->pending.data, s->pending.len, s->log_len) || sync_log(s, s->log)) {
+		s->lost = fine && s->log->ops->truncate(s->log, s->log_len) != 0;
+		s->pending.len = len;
+		return -1;
+	}
+	s->log_len += (off_t)s->pending.len;
+	s->pending.len = 0;
+	return 0;
+}
+
 static int dir_commit(struct cell_store *store)
 {
 	struct dir_store *s = (struct dir_store *)store;
@@ -259,13 +274,8 @@ static int dir_commit(struct cell_store *store)
 	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX || UMAFS_MAYBE(s->cell->env, CELL_COMPACT)) {
 		if (compact(s))
 			return -1;
-	} else if (s->pending.len) {
-		if (cell_disk_write_all(s->log, s->pending.data, s->pending.len, s->log_len) || sync_log(s, s->log)) {
-			s->lost = s->log->ops->truncate(s->log, s->log_len) != 0;
-			return -1;
-		}
-		s->log_len += (off_t)s->pending.len;
-		s->pending.len = 0;
+	} else if (s->pending.len && append(s)) {
+		return -1;
 	}
 	if (sync_names(s))
 		return -1;

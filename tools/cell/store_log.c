@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum record { REC_VOLUME = 1, REC_VNODE, REC_GONE, REC_EDIT, REC_BLOB, REC_NOBODY, REC_PRINCIPAL };
-enum { TEXT_MAX = 1025, MEMBERS_MAX = 100000, BLOB_MAX = CM_DIR_MAX_PAGES * CM_DIR_PAGE };
+enum record { REC_VOLUME = 1, REC_VNODE, REC_GONE, REC_EDIT, REC_BLOB, REC_NOBODY, REC_PRINCIPAL, REC_COMMIT };
+enum { COMMIT_LEN = 12, TEXT_MAX = 1025, MEMBERS_MAX = 100000, BLOB_MAX = CM_DIR_MAX_PAGES * CM_DIR_PAGE };
 
 /* ---- writing ---- */
 
@@ -48,29 +48,15 @@ static void bytes(struct writer *w, const void *data, size_t len)
 	}
 }
 
-/* FNV-1a. */
-static uint32_t check_of(const uint8_t *words, size_t len)
-{
-	uint32_t sum = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		sum = (sum ^ words[i]) * 16777619u;
-	return sum;
-}
-
 static bool end(struct writer *w)
 {
-	uint32_t len;
-	uint8_t *at;
+	uint32_t len = (uint32_t)(w->log->len - w->start - 4);
+	uint8_t *at = w->log->data + w->start;
 
-	if (!w->failed)
-		word(w, check_of(w->log->data + w->start + 4, w->log->len - w->start - 4));
 	if (w->failed) {
 		w->log->len = w->start;
 		return false;
 	}
-	len = (uint32_t)(w->log->len - w->start - 4);
-	at = w->log->data + w->start;
 	for (int i = 0; i < 4; i++)
 		at[i] = (uint8_t)(len >> (24 - 8 * i));
 	return true;
@@ -193,6 +179,25 @@ bool cell_log_principals(struct xdr_buf *log, const struct cell *cell)
 		ok = end(&w);
 	}
 	return ok;
+}
+
+/* FNV-1a. */
+static uint32_t check_of(const uint8_t *bytes, size_t len)
+{
+	uint32_t sum = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ bytes[i]) * 16777619u;
+	return sum;
+}
+
+bool cell_log_commit(struct xdr_buf *log, size_t from)
+{
+	uint32_t sum = check_of(log->data + from, log->len - from);
+	struct writer w = begin(log, REC_COMMIT);
+
+	word(&w, sum);
+	return end(&w);
 }
 
 bool cell_log_everything(struct xdr_buf *log, const struct cell *cell)
@@ -487,32 +492,52 @@ static void read_record(struct reader *r)
 	}
 }
 
-static bool is_whole(const uint8_t *record, size_t len)
-{
-	struct xdr_cursor check = { record + (len < 4 ? 0 : len - 4), record + len };
-	uint32_t sum;
+enum batch { CUT, DAMAGED, WHOLE };
 
-	return len >= 4 && xdr_get_u32(&check, &sum) && sum == check_of(record, len - 4);
+/* The records from p on that were committed together; *end: the record that says so. */
+static enum batch find_batch(const uint8_t *p, const uint8_t *log_end, const uint8_t **end)
+{
+	struct xdr_cursor in = { p, log_end };
+	uint32_t n, type, sum;
+
+	while (xdr_get_u32(&in, &n) && n <= (size_t)(in.end - in.p)) {
+		struct xdr_cursor record = { in.p, in.p + n };
+
+		if (!xdr_get_u32(&record, &type))
+			return DAMAGED;
+		*end = in.p - 4;
+		in.p += n;
+		if (type == REC_COMMIT)
+			return xdr_get_u32(&record, &sum) && sum == check_of(p, (size_t)(*end - p)) ? WHOLE : DAMAGED;
+	}
+	return CUT;
+}
+
+static bool read_batch(struct cell *cell, struct xdr_cursor *in)
+{
+	uint32_t n;
+
+	while (in->p < in->end && xdr_get_u32(in, &n)) {
+		struct reader r = { .cell = cell, .in = { in->p, in->p + n } };
+
+		read_record(&r);
+		if (r.bad)
+			return false;
+		in->p += n;
+	}
+	return true;
 }
 
 int cell_log_replay(struct cell *cell, const uint8_t *log, size_t len, struct rx_error *err)
 {
-	struct xdr_cursor in = { log, log + len };
-	uint32_t n;
+	struct xdr_cursor in = { log, log };
+	enum batch batch;
 
-	while (xdr_get_u32(&in, &n) && n <= (size_t)(in.end - in.p)) {
-		struct reader r = { .cell = cell, .in = { in.p, in.p + (n < 4 ? 0 : n - 4) } };
-
-		r.bad = !is_whole(in.p, n);
-		if (r.bad && cell->sync)
-			break;
-		if (!r.bad)
-			read_record(&r);
-		if (r.bad)
-			return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
-					    "its log is damaged at byte %zu, or it needs more addresses with --listen",
-					    (size_t)(in.p - log));
-		in.p += n;
-	}
-	return 0;
+	while ((batch = find_batch(in.p, log + len, &in.end)) == WHOLE && read_batch(cell, &in))
+		in.p += COMMIT_LEN;
+	if (batch == CUT || (batch == DAMAGED && cell->sync))
+		return 0;
+	return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
+			    "its log is damaged at byte %zu, or it needs more addresses with --listen",
+			    (size_t)(in.p - log));
 }
