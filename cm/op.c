@@ -331,10 +331,11 @@ static void reconnect(struct cm_op *op)
 }
 
 /* Whether a call that failed may have been carried out all the same: the file server has not said no. What the
- * security class says ends every call of its connection, also those that run already. */
+ * security class says ends every call of its connection, also those that run already; and a disk that fails (EIO)
+ * may do so behind the change. */
 static bool may_have_run(const struct rx_error *e)
 {
-	return e->origin != RX_ORIGIN_AFS || e->code == VNOSERVICE_CODE;
+	return e->origin != RX_ORIGIN_AFS || e->code == VNOSERVICE_CODE || e->errnum == EIO;
 }
 
 /* The server may well be up, and know our connections at an address that is no longer ours. */

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BLOCK = 512, NAME = 64 };
+
 struct inode {
 	struct inode *next;
-	char name[64]; /* "" when it has none any more */
+	char name[NAME], synced_name[NAME]; /* "" when it has none any more */
 	unsigned opens;
-	uint8_t *data;
-	size_t len, cap;
+	uint8_t *data, *synced;
+	size_t len, cap, synced_len;
 };
 
 struct disk {
@@ -65,12 +67,13 @@ static void unuse(struct disk *d, struct inode *inode)
 {
 	struct inode **at = &d->inodes;
 
-	if (inode->opens || inode->name[0])
+	if (inode->opens || inode->name[0] || inode->synced_name[0])
 		return;
 	while (*at != inode)
 		at = &(*at)->next;
 	*at = inode->next;
 	free(inode->data);
+	free(inode->synced);
 	free(inode);
 }
 
@@ -200,6 +203,26 @@ static off_t size_of_file(struct cell_file *file)
 	return (off_t)((struct file *)file)->inode->len;
 }
 
+static void keep(struct inode *i)
+{
+	i->synced = realloc(i->synced, i->len + 1);
+	if (!i->synced)
+		abort();
+	if (i->len)
+		memcpy(i->synced, i->data, i->len);
+	i->synced_len = i->len;
+}
+
+static int sync_file(struct cell_file *file)
+{
+	struct file *f = (struct file *)file;
+
+	if (fails(f->disk))
+		return -1;
+	keep(f->inode);
+	return 0;
+}
+
 static int lock_file(struct cell_file *file)
 {
 	(void)file;
@@ -247,6 +270,37 @@ static int make_dir(struct cell_disk *disk, const char *name)
 	return fails(disk_of(disk)) ? -1 : 0;
 }
 
+static bool is_in(const char *name, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return *name && (len ? !strncmp(name, dir, len) && name[len] == '/' : !strchr(name, '/'));
+}
+
+/* Back: as they were, not as they are. */
+static void keep_names(struct disk *d, const char *dir, bool back)
+{
+	struct inode *next;
+
+	for (struct inode *i = d->inodes; i; i = next) {
+		next = i->next;
+		if (!is_in(i->name, dir) && !is_in(i->synced_name, dir))
+			continue;
+		memcpy(back ? i->name : i->synced_name, back ? i->synced_name : i->name, NAME);
+		unuse(d, i);
+	}
+}
+
+static int sync_names(struct cell_disk *disk, const char *name)
+{
+	struct disk *d = disk_of(disk);
+
+	if (fails(d))
+		return -1;
+	keep_names(d, name, false);
+	return 0;
+}
+
 static void never(struct cell_disk *disk)
 {
 	(void)disk;
@@ -260,10 +314,12 @@ static const struct cell_disk_ops ops = {
 	.write = write_file,
 	.truncate = truncate_file,
 	.size = size_of_file,
+	.sync = sync_file,
 	.lock = lock_file,
 	.rename = rename_file,
 	.remove = remove_file,
 	.make_dir = make_dir,
+	.sync_names = sync_names,
 	.free = never,
 };
 
@@ -286,6 +342,7 @@ void sim_disk_free(struct cell_disk *disk)
 
 		d->inodes = i->next;
 		free(i->data);
+		free(i->synced);
 		free(i);
 	}
 	free(d);
@@ -316,6 +373,40 @@ void sim_disk_revive(struct cell_disk *disk)
 	disk_of(disk)->dead = false;
 	disk_of(disk)->bytes_left = UINT64_MAX;
 	disk_of(disk)->on_crash = NULL;
+}
+
+static void lose_blocks(struct disk *d, struct inode *i)
+{
+	size_t was = i->len, len = world_random(d->world) % 2 ? i->synced_len : was;
+
+	if (len > i->cap)
+		set_len(i, len);
+	for (size_t at = 0; at < len; at += BLOCK) {
+		size_t n = len - at < BLOCK ? len - at : BLOCK;
+		size_t there = at < i->synced_len ? i->synced_len - at : 0;
+
+		if (world_random(d->world) % 2)
+			continue;
+		d->stats.blocks_lost++;
+		memset(i->data + at, 0, n);
+		if (there)
+			memcpy(i->data + at, i->synced + at, there < n ? there : n);
+	}
+	set_len(i, len);
+	keep(i);
+}
+
+void sim_disk_unplug(struct cell_disk *disk)
+{
+	struct disk *d = disk_of(disk);
+
+	for (struct inode *i = d->inodes; i; i = i->next)
+		if (i->len != i->synced_len || (i->len && memcmp(i->data, i->synced, i->len)))
+			lose_blocks(d, i);
+	keep_names(d, "", world_random(d->world) % 2);
+	keep_names(d, "data", world_random(d->world) % 2);
+	for (struct inode *i = d->inodes; i; i = i->next)
+		memcpy(i->synced_name, i->name, NAME);
 }
 
 void sim_disk_stats(const struct cell_disk *disk, struct sim_disk_stats *out)

@@ -9,7 +9,7 @@
 
 struct sim_disk_dice {
 	unsigned brief; /* per 1000 reads and writes: only a part of it */
-	unsigned eio;   /* per 1000 reads, writes and other changes */
+	unsigned eio;   /* per 1000 reads, writes, syncs and other changes */
 	unsigned full;  /* per 1000 writes: ENOSPC, after a part of it */
 };
 
@@ -24,9 +24,12 @@ void sim_disk_crash_after(struct cell_disk *disk, uint64_t bytes, void (*fn)(voi
 void sim_disk_crash(struct cell_disk *disk);
 /* As a new process finds it. */
 void sim_disk_revive(struct cell_disk *disk);
+/* The power fails, while nobody has a file open: of what was not synced each block is there or
+ * as it was, and each directory's names are as they were when they were synced, or as now. */
+void sim_disk_unplug(struct cell_disk *disk);
 
 struct sim_disk_stats {
-	uint64_t written, brief, eio, full, crashes, torn;
+	uint64_t written, brief, eio, full, crashes, torn, blocks_lost;
 };
 void sim_disk_stats(const struct cell_disk *disk, struct sim_disk_stats *out);
 

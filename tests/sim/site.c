@@ -68,13 +68,22 @@ void sim_site_crash_after(struct sim_site *s, uint64_t bytes)
 	sim_disk_crash_after(s->disk, bytes, cut, s);
 }
 
+void sim_site_unplug(struct sim_site *s)
+{
+	sim_site_crash(s);
+	s->unplugged = true;
+}
+
 int sim_site_restart(struct sim_site *s, struct rx_error *err)
 {
 	sim_site_crash(s);
 	cell_free(s->cell);
 	s->cell = NULL;
+	if (s->disk && s->unplugged)
+		sim_disk_unplug(s->disk);
 	if (s->disk)
 		sim_disk_revive(s->disk);
+	s->unplugged = false;
 	s->restarts++;
 	return sim_site_start(s, err);
 }

@@ -16,6 +16,7 @@ struct sim_site {
 	struct sim_disk_dice dice;
 	struct cell *cell;
 	unsigned restarts;
+	bool unplugged;
 };
 
 /* Fills in the configuration; starts nothing. */
@@ -27,6 +28,8 @@ void sim_site_set_dice(struct sim_site *s, const struct sim_disk_dice *dice);
  * from it any more, and nothing reaches its disk. */
 void sim_site_crash(struct sim_site *s);
 void sim_site_crash_after(struct sim_site *s, uint64_t bytes);
+/* ... and the power fails: what its disk was not told to keep may be gone. */
+void sim_site_unplug(struct sim_site *s);
 /* Crashed or not, a new process takes its place; one without a disk begins anew. */
 int sim_site_restart(struct sim_site *s, struct rx_error *err);
 

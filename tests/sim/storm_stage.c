@@ -13,43 +13,34 @@
 enum { RESTLESS = 16 };
 
 struct world_stage {
-	struct storm_stage base;
+	struct storm_inside inside;
 	struct world *world;
 	struct world_net *net;
-	struct cell *cell;
-	struct fault_set *rules;
 	struct cell_hooks hooks;
-	struct storm_play *play;
 	const struct storm_plan *plan;
 	struct vfs_source *sources[STORM_CLIENTS + 1];
 	enum storm_defect defect;
-	char spec[64];
 	struct storm_verdict *verdict;
 	struct storm_counts *counts;
 };
 
 static struct world_stage *stage_of(struct storm_stage *s)
 {
-	return (struct world_stage *)s; /* base is its first member */
+	return (struct world_stage *)s; /* inside is its first member, and base is inside's */
 }
 
 /* ---- the cell ---- */
-
-static unsigned client_of(const struct cell_rpc *rpc)
-{
-	return rx_addr_ip(&rpc->client) - SIM_CLIENT_IP;
-}
 
 /* So that nobody is told of the store. */
 static void forget_promises(struct world_stage *s, const struct cm_fid *fid)
 {
 	struct cell_vnode *v;
 
-	rx_mutex_lock(&s->cell->lock);
-	v = storm_inside_vnode(s->cell, fid);
+	rx_mutex_lock(&s->inside.cell->lock);
+	v = storm_inside_vnode(s->inside.cell, fid);
 	for (struct cell_promise *p = v ? v->promises : NULL; p; p = p->next)
 		p->expires = 0;
-	rx_mutex_unlock(&s->cell->lock);
+	rx_mutex_unlock(&s->inside.cell->lock);
 }
 
 static void lose_content(struct world_stage *s, const struct cm_fid *fid)
@@ -57,37 +48,32 @@ static void lose_content(struct world_stage *s, const struct cm_fid *fid)
 	struct cell_vnode *v;
 	uint64_t length;
 
-	rx_mutex_lock(&s->cell->lock);
-	v = storm_inside_vnode(s->cell, fid);
+	rx_mutex_lock(&s->inside.cell->lock);
+	v = storm_inside_vnode(s->inside.cell, fid);
 	length = v && v->type == AFS_TYPE_FILE ? v->length : 0;
 	if (length > 0 && (v->content->ops->truncate(v->content, 0) || v->content->ops->truncate(v->content, length)))
 		abort();
-	rx_mutex_unlock(&s->cell->lock);
-}
-
-static void saw(struct world_stage *s, const struct cell_rpc *rpc, bool over)
-{
-	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
-
-	if (!storm_inside_is_store(rpc))
-		return;
-	if (s->defect == STORM_BREAKS_NOTHING && !over)
-		forget_promises(s, &fid);
-	if (s->defect == STORM_LOSES_STORES && over)
-		lose_content(s, &fid);
-	storm_saw_store(s->play, client_of(rpc), rpc->user, &fid, over);
+	rx_mutex_unlock(&s->inside.cell->lock);
 }
 
 static int32_t before(void *arg, const struct cell_rpc *rpc)
 {
-	saw(arg, rpc, false);
-	return 0;
+	struct world_stage *s = arg;
+	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
+
+	if (s->defect == STORM_BREAKS_NOTHING && storm_inside_is_store(rpc))
+		forget_promises(s, &fid);
+	return storm_inside_before(&s->inside, rpc);
 }
 
 static int32_t after(void *arg, const struct cell_rpc *rpc, int32_t code)
 {
-	saw(arg, rpc, true);
-	return code;
+	struct world_stage *s = arg;
+	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
+
+	if (s->defect == STORM_LOSES_STORES && storm_inside_is_store(rpc))
+		lose_content(s, &fid);
+	return storm_inside_after(&s->inside, rpc, code);
 }
 
 static int begin(struct storm_stage *base, const struct storm_plan *plan, struct storm_play *play, struct rx_error *err)
@@ -101,40 +87,22 @@ static int begin(struct storm_stage *base, const struct storm_plan *plan, struct
 				      .nfs = 1,
 				      .net_arg = s->net,
 				      .hooks = &s->hooks,
-				      .faults = s->rules };
+				      .faults = s->inside.rules };
 
-	(void)plan;
-	s->play = play;
+	s->inside.play = play;
+	s->inside.client_ip = SIM_CLIENT_IP;
 	s->hooks = (struct cell_hooks){ before, after, s };
 	config.net = (struct rx_net * (*)(void *, uint32_t, uint16_t)) world_net_port;
-	s->cell = cell_new(&config, err);
-	if (!s->cell)
-		return -1;
-	for (unsigned c = 0; c < STORM_CLIENTS; c++)
-		for (unsigned u = 0; u < STORM_USERS; u++) {
-			snprintf(s->spec, sizeof(s->spec), "MEMORY:storm-%u-%s", c, storm_user_name(u));
-			if (cell_write_ticket(s->cell, storm_user_name(u), s->spec, s->plan->weather.life_s, err) != 0)
-				return -1;
-		}
-	return cell_write_ticket(s->cell, "admin", "MEMORY:storm-admin", 1000000, err);
+	s->inside.cell = cell_new(&config, err);
+	return s->inside.cell ? storm_inside_tickets(&s->inside, plan, err) : -1;
 }
 
 static void end(struct storm_stage *base)
 {
 	struct world_stage *s = stage_of(base);
 
-	cell_free(s->cell);
-	s->cell = NULL;
-}
-
-static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
-{
-	return storm_inside_peek(stage_of(base)->cell, fid, buf, cap);
-}
-
-static bool missed(struct storm_stage *base, unsigned id)
-{
-	return storm_inside_missed(stage_of(base)->cell, SIM_CLIENT_IP + id);
+	cell_free(s->inside.cell);
+	s->inside.cell = NULL;
 }
 
 /* ---- clients ---- */
@@ -149,16 +117,6 @@ static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, s
 	return 0;
 }
 
-static const char *token(struct storm_stage *base, unsigned id, unsigned user)
-{
-	struct world_stage *s = stage_of(base);
-
-	if (user == STORM_USERS)
-		return "MEMORY:storm-admin";
-	snprintf(s->spec, sizeof(s->spec), "MEMORY:storm-%u-%s", id, storm_user_name(user));
-	return s->spec;
-}
-
 static int load(struct storm_stage *base, unsigned id, uintptr_t addr, unsigned actor)
 {
 	return soft_load(stage_of(base)->sources[id], addr, (int)actor);
@@ -171,68 +129,35 @@ static int store(struct storm_stage *base, unsigned id, uintptr_t addr, unsigned
 
 /* ---- faults ---- */
 
-static int rule(struct storm_stage *base, const char *line, struct rx_error *err)
-{
-	return fault_set_add(stage_of(base)->rules, line, 1, NULL, err);
-}
-
-static void unrule(struct storm_stage *base, const char *name)
-{
-	fault_set_remove(stage_of(base)->rules, name, NULL);
-}
-
 static void cut(struct storm_stage *base, unsigned id, bool on)
 {
 	world_net_cut(stage_of(base)->net, SIM_CLIENT_IP + id, on);
-}
-
-static int restart(struct storm_stage *base, struct rx_error *err)
-{
-	(void)err;
-	cell_act_restart_fs(&stage_of(base)->cell->fs[0]);
-	return 0;
-}
-
-static int ticket(struct storm_stage *base, unsigned id, unsigned user, int64_t life_s, struct rx_error *err)
-{
-	char spec[64];
-
-	snprintf(spec, sizeof(spec), "MEMORY:storm-%u-%s", id, storm_user_name(user));
-	return cell_write_ticket(stage_of(base)->cell, storm_user_name(user), spec, life_s, err);
 }
 
 static void calm(struct storm_stage *base)
 {
 	struct world_stage *s = stage_of(base);
 	const struct world_link fair = { .delay_us = s->plan->weather.delay_us };
-	char name[16];
 
 	world_net_set_link(s->net, &fair);
 	world_net_set_faults(s->net, NULL);
-	for (unsigned i = 1; i < 32; i++) {
-		snprintf(name, sizeof(name), "s%u", i);
-		fault_set_remove(s->rules, name, NULL);
-		for (unsigned u = 0; u < STORM_USERS; u++) {
-			snprintf(name, sizeof(name), "refuse%u%u", u, i);
-			fault_set_remove(s->rules, name, NULL);
-		}
-	}
+	storm_inside_calm(&s->inside);
 }
 
 static const struct storm_stage_ops ops = {
 	.begin = begin,
 	.end = end,
 	.client = client,
-	.token = token,
+	.token = storm_inside_token,
 	.load = load,
 	.store = store,
-	.peek = peek,
-	.missed = missed,
-	.rule = rule,
-	.unrule = unrule,
+	.peek = storm_inside_peek,
+	.missed = storm_inside_missed,
+	.rule = storm_inside_rule,
+	.unrule = storm_inside_unrule,
 	.cut = cut,
-	.restart = restart,
-	.ticket = ticket,
+	.restart = storm_inside_restart,
+	.ticket = storm_inside_ticket,
 	.calm = calm,
 };
 
@@ -242,7 +167,7 @@ static void conduct(void *arg)
 {
 	struct world_stage *s = arg;
 
-	storm_play(s->plan, &s->base, s->verdict, s->counts);
+	storm_play(s->plan, &s->inside.base, s->verdict, s->counts);
 }
 
 struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defect defect,
@@ -255,20 +180,21 @@ struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defe
 	struct world_stage *s = calloc(1, sizeof(*s));
 	struct sim_outcome o;
 
-	s->base = (struct storm_stage){ .ops = &ops, .faults = STORM_WORLD_FAULTS, .root = "/afs/umafs.test/big" };
+	s->inside.base =
+		(struct storm_stage){ .ops = &ops, .faults = STORM_WORLD_FAULTS, .root = "/afs/umafs.test/big" };
 	if (getenv("UMAFS_STORM_TRACE"))
-		s->base.trace = stdout;
+		s->inside.base.trace = stdout;
 	s->plan = plan;
 	s->defect = defect;
 	s->verdict = verdict;
 	s->counts = counts;
 	s->world = world_new(plan->seed);
-	s->base.env = world_env(s->world);
+	s->inside.base.env = world_env(s->world);
 	s->net = world_net_new(s->world, &link);
-	s->rules = fault_set_new(s->base.env, plan->seed, NULL);
-	world_net_set_faults(s->net, s->rules);
+	s->inside.rules = fault_set_new(s->inside.base.env, plan->seed, NULL);
+	world_net_set_faults(s->net, s->inside.rules);
 	o.ok = world_run(s->world, conduct, s);
-	o.virtual_us = rx_now_us(s->base.env);
+	o.virtual_us = rx_now_us(s->inside.base.env);
 	o.trace = world_trace(s->world);
 	if (!o.ok) {
 		/* Fibers that can never go on hold what they hold. */
@@ -277,7 +203,7 @@ struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defe
 		verdict->ok = false;
 	} else {
 		world_net_free(s->net);
-		fault_set_free(s->rules);
+		fault_set_free(s->inside.rules);
 	}
 	o.ok = o.ok && verdict->ok;
 	world_free(s->world);

@@ -172,6 +172,7 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 	cell->hooks = config->hooks;
 	cell->faults = config->faults;
 	cell->db_ip = config->db_ip;
+	cell->sync = config->sync;
 	cell->started = (uint32_t)cell_now(cell);
 	cell->nfs = config->nfs < CELL_FILESERVERS_MAX ? config->nfs : CELL_FILESERVERS_MAX;
 	make_translations(cell);

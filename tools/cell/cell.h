@@ -46,6 +46,7 @@ struct cell_config {
 	uint16_t port_shift;            /* added to 7000 ... 7005; umafs itself knows no other ports */
 	const char *keytab;             /* of afs/CELL; NULL: a new key */
 	const char *data;               /* directory that keeps everything; NULL: memory only */
+	bool sync;                      /* what it acknowledges survives a power failure, not only kill -9 */
 	struct cell_disk *disk;         /* that directory's files; NULL: the real ones; must outlive the cell */
 	const char *audit;              /* file that gets a line for each file server call; NULL: none */
 	const struct cell_hooks *hooks; /* NULL: none; must outlive the cell */

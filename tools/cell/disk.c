@@ -73,6 +73,11 @@ static off_t dir_size(struct cell_file *file)
 	return fstat(fd_of(file), &st) ? -1 : st.st_size;
 }
 
+static int dir_sync(struct cell_file *file)
+{
+	return fsync(fd_of(file));
+}
+
 static int dir_lock(struct cell_file *file)
 {
 	return flock(fd_of(file), LOCK_EX | LOCK_NB);
@@ -93,6 +98,17 @@ static int dir_make_dir(struct cell_disk *disk, const char *name)
 	return mkdirat(at(disk), name, 0700) && errno != EEXIST ? -1 : 0;
 }
 
+static int dir_sync_names(struct cell_disk *disk, const char *name)
+{
+	int fd = openat(at(disk), *name ? name : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -1;
+	rc = fsync(fd);
+	close(fd);
+	return rc;
+}
+
 static void dir_free(struct cell_disk *disk)
 {
 	close(at(disk));
@@ -106,10 +122,12 @@ static const struct cell_disk_ops ops = {
 	.write = dir_write,
 	.truncate = dir_truncate,
 	.size = dir_size,
+	.sync = dir_sync,
 	.lock = dir_lock,
 	.rename = dir_rename,
 	.remove = dir_remove,
 	.make_dir = dir_make_dir,
+	.sync_names = dir_sync_names,
 	.free = dir_free,
 };
 

@@ -29,10 +29,13 @@ struct cell_disk_ops {
 	ssize_t (*write)(struct cell_file *file, const void *buf, size_t len, off_t off);
 	int (*truncate)(struct cell_file *file, off_t len);
 	off_t (*size)(struct cell_file *file);
+	int (*sync)(struct cell_file *file); /* what it holds outlasts a power failure from now on */
 	int (*lock)(struct cell_file *file); /* against other processes; as long as it is open */
 	int (*rename)(struct cell_disk *disk, const char *from, const char *to);
 	int (*remove)(struct cell_disk *disk, const char *name);
 	int (*make_dir)(struct cell_disk *disk, const char *name); /* fine if it is there */
+	/* Which names there are in a directory ("": the data directory itself) outlasts it too. */
+	int (*sync_names)(struct cell_disk *disk, const char *name);
 	void (*free)(struct cell_disk *disk);
 };
 

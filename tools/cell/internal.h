@@ -187,7 +187,7 @@ struct cell {
 	struct cell_principal *principals;
 	unsigned nprincipals;
 	struct cell_disk *disk; /* NULL: everything is in memory */
-	bool own_disk;
+	bool own_disk, sync;
 	struct cell_store *store;
 	int32_t uae[256]; /* by errno: what a client that asked for it is told */
 };

@@ -26,6 +26,7 @@ static const char help[] =
 	"Options:\n"
 	"  --confdir DIR     write the clients' configuration and tickets here (default: a new directory in /tmp)\n"
 	"  --data DIR        keep everything in DIR, through crashes too (default: in memory, gone at the end)\n"
+	"  --sync            ... and through power failures: what is acknowledged is on the disk\n"
 	"  --name CELL       the cell's name (default umafs.test)\n"
 	"  --listen A,B,...  a file server on each address (default 127.0.0.1,127.0.0.2)\n"
 	"  --db ADDRESS      where the database servers are (default: the first address)\n"
@@ -104,6 +105,7 @@ static int parse(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{ "confdir", required_argument, NULL, 'c' },
 		{ "data", required_argument, NULL, 'd' },
+		{ "sync", no_argument, NULL, 's' },
 		{ "name", required_argument, NULL, 'n' },
 		{ "listen", required_argument, NULL, 'l' },
 		{ "db", required_argument, NULL, 'b' },
@@ -126,6 +128,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'd':
 			o->cell.data = optarg;
+			break;
+		case 's':
+			o->cell.sync = true;
 			break;
 		case 'n':
 			o->cell.name = optarg;

@@ -1,7 +1,8 @@
 /* The store in a directory: a log of all changes to names, statuses, volumes and users, and a
  * file for each file's data. What has been acknowledged survives kill -9: commit has written
- * it to the kernel. A power failure is another matter. Called through struct cell_store_ops
- * with cell->lock held. */
+ * it to the kernel; and a power failure if cell->sync asks for it: commit has seen it on the
+ * disk, data before the log that speaks of them. Called through struct cell_store_ops with
+ * cell->lock held. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,11 @@
 
 enum { NAME_SPACE = 64, LOG_MAX = 64 << 20 };
 
+struct names {
+	char (*list)[NAME_SPACE];
+	size_t n;
+};
+
 struct dir_store {
 	struct cell_store store;
 	struct cell *cell;
@@ -21,8 +27,8 @@ struct dir_store {
 	off_t log_len;
 	struct xdr_buf pending;
 	bool loading, lost; /* lost: the notes do not say everything, so all is written anew */
-	char (*doomed)[NAME_SPACE];
-	size_t ndoomed;
+	struct names doomed, unsynced;
+	bool names_unsynced; /* the log's */
 };
 
 struct dir_content {
@@ -30,6 +36,20 @@ struct dir_content {
 	struct dir_store *store;
 	char name[NAME_SPACE];
 };
+
+static bool remember(struct names *names, const char *name)
+{
+	void *more;
+
+	if (names->n && !strcmp(names->list[names->n - 1], name))
+		return true;
+	more = realloc(names->list, (names->n + 1) * sizeof(*names->list));
+	if (!more)
+		return false;
+	names->list = more;
+	snprintf(names->list[names->n++], NAME_SPACE, "%s", name);
+	return true;
+}
 
 /* ---- file data ---- */
 
@@ -52,14 +72,8 @@ static void dir_close(struct cell_content *content, bool remove)
 	struct dir_content *c = (struct dir_content *)content;
 	struct dir_store *s = c->store;
 
-	if (remove) {
-		void *more = realloc(s->doomed, (s->ndoomed + 1) * sizeof(*s->doomed));
-
-		if (more) {
-			s->doomed = more;
-			memcpy(s->doomed[s->ndoomed++], c->name, NAME_SPACE);
-		}
-	}
+	if (remove)
+		remember(&s->doomed, c->name);
 	free(c);
 }
 
@@ -82,9 +96,21 @@ static int dir_read(struct cell_content *content, uint64_t off, void *buf, size_
 	return rc;
 }
 
+/* NULL with errno. */
+static struct cell_file *open_to_change(struct cell_content *content)
+{
+	struct dir_content *c = (struct dir_content *)content;
+
+	if (c->store->cell->sync && !remember(&c->store->unsynced, c->name)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return open_data(c, CELL_DISK_WRITE);
+}
+
 static int dir_write(struct cell_content *content, uint64_t off, const void *buf, size_t len)
 {
-	struct cell_file *f = open_data((struct dir_content *)content, CELL_DISK_WRITE);
+	struct cell_file *f = open_to_change(content);
 	int rc;
 
 	if (!f)
@@ -96,7 +122,7 @@ static int dir_write(struct cell_content *content, uint64_t off, const void *buf
 
 static int dir_truncate(struct cell_content *content, uint64_t length)
 {
-	struct cell_file *f = open_data((struct dir_content *)content, CELL_DISK_WRITE);
+	struct cell_file *f = open_to_change(content);
 	int rc;
 
 	if (!f)
@@ -159,6 +185,43 @@ static void note_everything(struct cell_store *store)
 	((struct dir_store *)store)->lost = true;
 }
 
+/* The data that were written since the last commit. */
+static int sync_data(struct dir_store *s)
+{
+	const struct cell_disk_ops *ops = s->disk->ops;
+
+	if (!s->unsynced.n)
+		return 0;
+	for (size_t i = 0; i < s->unsynced.n; i++) {
+		struct cell_file *f = ops->open(s->disk, s->unsynced.list[i], CELL_DISK_READ);
+		int rc = f ? ops->sync(f) : errno == ENOENT ? 0 : -1; /* it may have gone since */
+
+		if (f)
+			ops->close(f);
+		if (rc)
+			return -1;
+	}
+	if (ops->sync_names(s->disk, "data"))
+		return -1;
+	s->unsynced.n = 0;
+	return 0;
+}
+
+static int sync_log(struct dir_store *s, struct cell_file *log)
+{
+	return s->cell->sync ? log->ops->sync(log) : 0;
+}
+
+static int sync_names(struct dir_store *s)
+{
+	if (!s->names_unsynced || !s->cell->sync)
+		return 0;
+	if (s->disk->ops->sync_names(s->disk, ""))
+		return -1;
+	s->names_unsynced = false;
+	return 0;
+}
+
 /* A new log without history in the place of the old one. */
 static int compact(struct dir_store *s)
 {
@@ -167,8 +230,8 @@ static int compact(struct dir_store *s)
 	struct cell_file *f = ops->open(s->disk, "log.new", CELL_DISK_EMPTY);
 	int rc = -1;
 
-	if (f && !ops->lock(f) && cell_log_everything(&all, s->cell) && !cell_disk_write_all(f, all.data, all.len, 0) &&
-	    !ops->rename(s->disk, "log.new", "log"))
+	if (f && !ops->lock(f) && cell_log_everything(&all, s->cell) && cell_log_commit(&all, 0) &&
+	    !cell_disk_write_all(f, all.data, all.len, 0) && !sync_log(s, f) && !ops->rename(s->disk, "log.new", "log"))
 		rc = 0;
 	if (rc == 0) {
 		if (s->log)
@@ -177,6 +240,7 @@ static int compact(struct dir_store *s)
 		s->log_len = (off_t)all.len;
 		s->pending.len = 0;
 		s->lost = false;
+		s->names_unsynced = true;
 	} else if (f) {
 		ops->close(f);
 	}
@@ -186,23 +250,37 @@ static int compact(struct dir_store *s)
 
 /* A log that cannot be written in part is as it was, and nothing was acknowledged; what is
  * in memory goes into the next one that can. */
+static int append(struct dir_store *s)
+{
+	size_t len = s->pending.len;
+	bool fine = cell_log_commit(&s->pending, 0);
+
+	if (!fine || cell_disk_write_all(s->log, s->pending.data, s->pending.len, s->log_len) || sync_log(s, s->log)) {
+		s->lost = fine && s->log->ops->truncate(s->log, s->log_len) != 0;
+		s->pending.len = len;
+		return -1;
+	}
+	s->log_len += (off_t)s->pending.len;
+	s->pending.len = 0;
+	return 0;
+}
+
 static int dir_commit(struct cell_store *store)
 {
 	struct dir_store *s = (struct dir_store *)store;
 
+	if (sync_data(s))
+		return -1;
 	if (s->lost || s->log_len + (off_t)s->pending.len > LOG_MAX || UMAFS_MAYBE(s->cell->env, CELL_COMPACT)) {
 		if (compact(s))
 			return -1;
-	} else if (s->pending.len) {
-		if (cell_disk_write_all(s->log, s->pending.data, s->pending.len, s->log_len)) {
-			s->lost = s->log->ops->truncate(s->log, s->log_len) != 0;
-			return -1;
-		}
-		s->log_len += (off_t)s->pending.len;
-		s->pending.len = 0;
+	} else if (s->pending.len && append(s)) {
+		return -1;
 	}
-	while (s->ndoomed)
-		s->disk->ops->remove(s->disk, s->doomed[--s->ndoomed]);
+	if (sync_names(s))
+		return -1;
+	while (s->doomed.n)
+		s->disk->ops->remove(s->disk, s->doomed.list[--s->doomed.n]);
 	return 0;
 }
 
@@ -213,7 +291,8 @@ static void dir_free(struct cell_store *store)
 	if (s->log)
 		s->log->ops->close(s->log);
 	xdr_buf_free(&s->pending);
-	free(s->doomed);
+	free(s->doomed.list);
+	free(s->unsynced.list);
 	free(s->path);
 	free(s);
 }
@@ -269,6 +348,7 @@ struct cell_store *cell_store_directory(struct cell *cell, const char *dir, bool
 		return NULL;
 	}
 	*fresh = s->log_len == 0;
+	s->names_unsynced = true;
 	return &s->store;
 }
 

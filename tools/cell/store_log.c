@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum record { REC_VOLUME = 1, REC_VNODE, REC_GONE, REC_EDIT, REC_BLOB, REC_NOBODY, REC_PRINCIPAL };
-enum { TEXT_MAX = 1025, MEMBERS_MAX = 100000, BLOB_MAX = CM_DIR_MAX_PAGES * CM_DIR_PAGE };
+enum record { REC_VOLUME = 1, REC_VNODE, REC_GONE, REC_EDIT, REC_BLOB, REC_NOBODY, REC_PRINCIPAL, REC_COMMIT };
+enum { COMMIT_LEN = 12, TEXT_MAX = 1025, MEMBERS_MAX = 100000, BLOB_MAX = CM_DIR_MAX_PAGES * CM_DIR_PAGE };
 
 /* ---- writing ---- */
 
@@ -179,6 +179,25 @@ bool cell_log_principals(struct xdr_buf *log, const struct cell *cell)
 		ok = end(&w);
 	}
 	return ok;
+}
+
+/* FNV-1a. */
+static uint32_t check_of(const uint8_t *bytes, size_t len)
+{
+	uint32_t sum = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ bytes[i]) * 16777619u;
+	return sum;
+}
+
+bool cell_log_commit(struct xdr_buf *log, size_t from)
+{
+	uint32_t sum = check_of(log->data + from, log->len - from);
+	struct writer w = begin(log, REC_COMMIT);
+
+	word(&w, sum);
+	return end(&w);
 }
 
 bool cell_log_everything(struct xdr_buf *log, const struct cell *cell)
@@ -473,20 +492,52 @@ static void read_record(struct reader *r)
 	}
 }
 
-int cell_log_replay(struct cell *cell, const uint8_t *log, size_t len, struct rx_error *err)
+enum batch { CUT, DAMAGED, WHOLE };
+
+/* The records from p on that were committed together; *end: the record that says so. */
+static enum batch find_batch(const uint8_t *p, const uint8_t *log_end, const uint8_t **end)
 {
-	struct xdr_cursor in = { log, log + len };
-	uint32_t n;
+	struct xdr_cursor in = { p, log_end };
+	uint32_t n, type, sum;
 
 	while (xdr_get_u32(&in, &n) && n <= (size_t)(in.end - in.p)) {
-		struct reader r = { .cell = cell, .in = { in.p, in.p + n } };
+		struct xdr_cursor record = { in.p, in.p + n };
+
+		if (!xdr_get_u32(&record, &type))
+			return DAMAGED;
+		*end = in.p - 4;
+		in.p += n;
+		if (type == REC_COMMIT)
+			return xdr_get_u32(&record, &sum) && sum == check_of(p, (size_t)(*end - p)) ? WHOLE : DAMAGED;
+	}
+	return CUT;
+}
+
+static bool read_batch(struct cell *cell, struct xdr_cursor *in)
+{
+	uint32_t n;
+
+	while (in->p < in->end && xdr_get_u32(in, &n)) {
+		struct reader r = { .cell = cell, .in = { in->p, in->p + n } };
 
 		read_record(&r);
 		if (r.bad)
-			return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
-					    "its log is damaged at byte %zu, or it needs more addresses with --listen",
-					    (size_t)(in.p - log));
-		in.p += n;
+			return false;
+		in->p += n;
 	}
-	return 0;
+	return true;
+}
+
+int cell_log_replay(struct cell *cell, const uint8_t *log, size_t len, struct rx_error *err)
+{
+	struct xdr_cursor in = { log, log };
+	enum batch batch;
+
+	while ((batch = find_batch(in.p, log + len, &in.end)) == WHOLE && read_batch(cell, &in))
+		in.p += COMMIT_LEN;
+	if (batch == CUT || (batch == DAMAGED && cell->sync))
+		return 0;
+	return rx_error_set(err, RX_ORIGIN_ERRNO, EIO, EIO,
+			    "its log is damaged at byte %zu, or it needs more addresses with --listen",
+			    (size_t)(in.p - log));
 }

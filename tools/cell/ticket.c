@@ -101,6 +101,8 @@ static int kept_key(struct cell *cell, const char *data, uint8_t key[KEY_LEN], s
 	if (size == 0) {
 		cell->env->ops->random(cell->env, key, KEY_LEN);
 		rc = cell_disk_write_all(f, key, KEY_LEN, 0);
+		if (rc == 0 && cell->sync)
+			rc = f->ops->sync(f) ? -1 : cell->disk->ops->sync_names(cell->disk, "");
 	} else if (size == KEY_LEN) {
 		rc = cell_disk_read_all(f, key, KEY_LEN, 0);
 	}

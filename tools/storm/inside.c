@@ -1,9 +1,41 @@
-/* Looks into the embedded cell behind the protocol's back: what a file holds at the server,
- * and whether the server could not tell a client something yet. Called by stages, on any
- * thread of a play; takes the cell's lock. */
+/* See inside.h. Looks into the embedded cell behind the protocol's back, hands out tickets,
+ * adds and removes rules. Hooks run on the cell's worker threads, the rest on the threads of
+ * a play; takes the cell's lock. */
 #include "tools/storm/inside.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { ADMIN_LIFE_S = 1000000, RULES_MAX = 32 };
+
+/* ---- the cell's hooks ---- */
+
+bool storm_inside_is_store(const struct cell_rpc *rpc)
+{
+	return !strcmp(rpc->service, "fs") && !strncmp(rpc->name, "StoreData", 9);
+}
+
+static void saw(struct storm_inside *s, const struct cell_rpc *rpc, bool over)
+{
+	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
+
+	if (storm_inside_is_store(rpc))
+		storm_saw_store(s->play, rx_addr_ip(&rpc->client) - s->client_ip, rpc->user, &fid, over);
+}
+
+int32_t storm_inside_before(void *arg, const struct cell_rpc *rpc)
+{
+	saw(arg, rpc, false);
+	return 0;
+}
+
+int32_t storm_inside_after(void *arg, const struct cell_rpc *rpc, int32_t code)
+{
+	saw(arg, rpc, true);
+	return code;
+}
+
+/* ---- what is in it ---- */
 
 struct cell_vnode *storm_inside_vnode(struct cell *cell, const struct cm_fid *fid)
 {
@@ -12,8 +44,9 @@ struct cell_vnode *storm_inside_vnode(struct cell *cell, const struct cm_fid *fi
 	return volume ? cell_vnode_find(volume, fid->vnode, fid->unique) : NULL;
 }
 
-int64_t storm_inside_peek(struct cell *cell, const struct cm_fid *fid, uint8_t *buf, size_t cap)
+int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
 {
+	struct cell *cell = storm_inside_of(base)->cell;
 	struct cell_vnode *v;
 	int64_t size = -1;
 
@@ -29,22 +62,87 @@ int64_t storm_inside_peek(struct cell *cell, const struct cm_fid *fid, uint8_t *
 }
 
 /* The server has something to tell it, or does not know it (any more). */
-bool storm_inside_missed(struct cell *cell, uint32_t ip)
+bool storm_inside_missed(struct storm_stage *base, unsigned client)
 {
+	struct storm_inside *s = storm_inside_of(base);
 	bool known = false, behind = false;
 
-	rx_mutex_lock(&cell->lock);
-	for (const struct cell_host *h = cell->fs[0].hosts; h; h = h->next) {
-		if (h->gone || rx_addr_ip(&h->addr) != ip)
+	rx_mutex_lock(&s->cell->lock);
+	for (const struct cell_host *h = s->cell->fs[0].hosts; h; h = h->next) {
+		if (h->gone || rx_addr_ip(&h->addr) != s->client_ip + client)
 			continue;
 		known = true;
 		behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
 	}
-	rx_mutex_unlock(&cell->lock);
+	rx_mutex_unlock(&s->cell->lock);
 	return !known || behind;
 }
 
-bool storm_inside_is_store(const struct cell_rpc *rpc)
+/* ---- tickets ---- */
+
+static void spec_of(unsigned client, unsigned user, char spec[64])
 {
-	return !strcmp(rpc->service, "fs") && !strncmp(rpc->name, "StoreData", 9);
+	if (user == STORM_USERS)
+		snprintf(spec, 64, "MEMORY:storm-admin");
+	else
+		snprintf(spec, 64, "MEMORY:storm-%u-%s", client, storm_user_name(user));
+}
+
+const char *storm_inside_token(struct storm_stage *base, unsigned client, unsigned user)
+{
+	struct storm_inside *s = storm_inside_of(base);
+
+	spec_of(client, user, s->spec);
+	return s->spec;
+}
+
+int storm_inside_ticket(struct storm_stage *base, unsigned client, unsigned user, int64_t life_s, struct rx_error *err)
+{
+	const char *name = user == STORM_USERS ? "admin" : storm_user_name(user);
+	char spec[64];
+
+	spec_of(client, user, spec);
+	return cell_write_ticket(storm_inside_of(base)->cell, name, spec, life_s, err);
+}
+
+int storm_inside_tickets(struct storm_inside *s, const struct storm_plan *plan, struct rx_error *err)
+{
+	int rc = storm_inside_ticket(&s->base, STORM_ADMIN, STORM_USERS, ADMIN_LIFE_S, err);
+
+	for (unsigned i = 0; i < STORM_ACTORS && rc == 0; i++)
+		rc = storm_inside_ticket(&s->base, i / STORM_USERS, i % STORM_USERS, plan->weather.life_s, err);
+	return rc;
+}
+
+/* ---- faults ---- */
+
+int storm_inside_rule(struct storm_stage *base, const char *line, struct rx_error *err)
+{
+	return fault_set_add(storm_inside_of(base)->rules, line, 1, NULL, err);
+}
+
+void storm_inside_unrule(struct storm_stage *base, const char *name)
+{
+	fault_set_remove(storm_inside_of(base)->rules, name, NULL);
+}
+
+int storm_inside_restart(struct storm_stage *base, struct rx_error *err)
+{
+	(void)err;
+	cell_act_restart_fs(&storm_inside_of(base)->cell->fs[0]);
+	return 0;
+}
+
+void storm_inside_calm(struct storm_inside *s)
+{
+	char name[16];
+
+	for (unsigned i = 1; i < RULES_MAX; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		fault_set_remove(s->rules, name, NULL);
+		for (unsigned u = 0; u < STORM_USERS; u++) {
+			snprintf(name, sizeof(name), "refuse%u%u", u, i);
+			fault_set_remove(s->rules, name, NULL);
+		}
+	}
 }

@@ -14,6 +14,8 @@ enum {
 	STORM_VIEWS = 24,   /* of an own file, since it was last known to be on the server */
 	STORM_OBJECTS = 32, /* that one actor's names ever led to; 0: none */
 	STORM_REGRESSES = 64,
+	STORM_ALL_RIGHTS = CM_RIGHTS_ALL & ~CM_RIGHT_ADMINISTER,
+	STORM_SHORT_LIFE_S = 10000, /* tickets that may end before the play does */
 };
 
 struct storm_cell {
@@ -152,10 +154,27 @@ static inline bool storm_unbroken(const struct storm_play *p)
 
 /* For the trace; on the actor's thread. */
 void storm_say(struct storm_actor *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Lets time pass; no lock held. */
+void storm_trace(struct storm_play *p, const struct storm_event *e, const char *said);
+/* These let time pass; no lock held. */
+void storm_wait_until(struct storm_play *p, uint64_t at_us);
 void storm_pause(struct storm_play *p, uint64_t us);
 /* What a client that has cached nothing reads; -1: it was told to storm_broken. */
 ssize_t storm_read_fresh(struct storm_play *p, const char *path, uint8_t *buf, size_t len);
+
+/* ---- client.c ---- */
+int storm_client_begin(struct storm_play *p, unsigned id, struct rx_error *err);
+void storm_client_end(struct storm_client *c, bool crash);
+int storm_actor_begin(struct storm_actor *a, struct rx_error *err);
+/* What an actor holds of its client; drop: nothing is stored. */
+void storm_actor_end(struct storm_actor *a, bool drop);
+
+/* ---- strike.c ---- */
+/* All faults of the plan, in order; returns when the last event is due. */
+void storm_direct(struct storm_play *p);
+/* Nothing strikes any more, everybody may do everything. */
+void storm_calm(struct storm_play *p);
+/* Tickets may be over from now on. */
+void storm_expire(struct storm_play *p);
 
 /* ---- rights.c: who may be refused what, as of when. Lock held. ---- */
 

@@ -15,7 +15,7 @@
 #include "tools/storm/rough_net.h"
 
 enum {
-	TICKET_LIFE_S = 1000000,
+	CLIENT_LIFE_S = 1000000,
 	CLIENT_HOST = 101,
 	CLIENT_PORT = 7001,
 	TRIES = 16,
@@ -25,108 +25,66 @@ enum {
 };
 
 struct real_stage {
-	struct storm_stage base;
+	struct storm_inside inside;
 	const char *dir;
 	uint32_t network; /* 127.x.y.0: the cell's address is .1, the clients' from .101 */
 	enum vfs_mode best;
-	struct cell *cell;
 	struct cell_hooks hooks;
-	struct fault_set *rules;
 	struct rough_way ways[STORM_CLIENTS + 1];
-	const struct storm_plan *plan;
-	struct storm_play *play;
-	char spec[64];
 	struct sigaction before;
 };
 
 static struct real_stage *stage_of(struct storm_stage *s)
 {
-	return (struct real_stage *)s; /* base is its first member */
+	return (struct real_stage *)s; /* inside is its first member, and base is inside's */
 }
 
 /* ---- the cell ---- */
-
-static void saw(struct real_stage *s, const struct cell_rpc *rpc, bool over)
-{
-	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
-
-	if (storm_inside_is_store(rpc))
-		storm_saw_store(s->play, rx_addr_ip(&rpc->client) - s->network - CLIENT_HOST, rpc->user, &fid, over);
-}
-
-static int32_t before(void *arg, const struct cell_rpc *rpc)
-{
-	saw(arg, rpc, false);
-	return 0;
-}
-
-static int32_t after(void *arg, const struct cell_rpc *rpc, int32_t code)
-{
-	saw(arg, rpc, true);
-	return code;
-}
 
 /* Other cells on this machine have other addresses, unless by accident: then the next. */
 static int start_cell(struct real_stage *s, struct rx_error *err)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
 		uint32_t ip = s->network + 1;
-		struct cell_config config = { .env = s->base.env,
+		struct cell_config config = { .env = s->inside.base.env,
 					      .name = "umafs.test",
 					      .db_ip = ip,
 					      .fs_ip = &ip,
 					      .nfs = 1,
 					      .hooks = &s->hooks,
-					      .faults = s->rules };
+					      .faults = s->inside.rules };
 
-		s->cell = cell_new(&config, err);
-		if (s->cell || err->errnum != EADDRINUSE)
+		s->inside.cell = cell_new(&config, err);
+		if (s->inside.cell || err->errnum != EADDRINUSE)
 			break;
 		s->network = 0x7f010000 + ((s->network + 0x100) & 0x7fff00);
 	}
-	return s->cell ? 0 : -1;
+	s->inside.client_ip = s->network + CLIENT_HOST;
+	return s->inside.cell ? 0 : -1;
 }
 
 static int begin(struct storm_stage *base, const struct storm_plan *plan, struct storm_play *play, struct rx_error *err)
 {
 	struct real_stage *s = stage_of(base);
 
-	s->play = play;
+	s->inside.play = play;
 	for (unsigned c = 0; c <= STORM_CLIENTS; c++)
 		s->ways[c] = (struct rough_way){ .seed = plan->seed + c };
 	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
 		s->ways[c].loss = plan->weather.loss;
 		s->ways[c].duplicate = plan->weather.duplicate;
 	}
-	if (start_cell(s, err) != 0 || cell_write_client(s->cell, s->dir, TICKET_LIFE_S, err) != 0)
+	if (start_cell(s, err) != 0 || cell_write_client(s->inside.cell, s->dir, CLIENT_LIFE_S, err) != 0)
 		return -1;
-	for (unsigned c = 0; c < STORM_CLIENTS; c++)
-		for (unsigned u = 0; u < STORM_USERS; u++) {
-			snprintf(s->spec, sizeof(s->spec), "MEMORY:storm-%u-%s", c, storm_user_name(u));
-			if (cell_write_ticket(s->cell, storm_user_name(u), s->spec, plan->weather.life_s, err) != 0)
-				return -1;
-		}
-	return cell_write_ticket(s->cell, "admin", "MEMORY:storm-admin", TICKET_LIFE_S, err);
+	return storm_inside_tickets(&s->inside, plan, err);
 }
 
 static void end(struct storm_stage *base)
 {
-	struct real_stage *s = stage_of(base);
+	struct storm_inside *s = storm_inside_of(base);
 
 	cell_free(s->cell);
 	s->cell = NULL;
-}
-
-static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
-{
-	return storm_inside_peek(stage_of(base)->cell, fid, buf, cap);
-}
-
-static bool missed(struct storm_stage *base, unsigned id)
-{
-	struct real_stage *s = stage_of(base);
-
-	return storm_inside_missed(s->cell, s->network + CLIENT_HOST + id);
 }
 
 /* ---- clients ---- */
@@ -143,16 +101,6 @@ static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, s
 	if (s->best == VFS_MODE_BASIC)
 		vfs->mode = VFS_MODE_BASIC;
 	return cm->net ? 0 : -1;
-}
-
-static const char *token(struct storm_stage *base, unsigned id, unsigned user)
-{
-	struct real_stage *s = stage_of(base);
-
-	if (user == STORM_USERS)
-		return "MEMORY:storm-admin";
-	snprintf(s->spec, sizeof(s->spec), "MEMORY:storm-%u-%s", id, storm_user_name(user));
-	return s->spec;
 }
 
 /* ---- loads and stores ---- */
@@ -202,61 +150,35 @@ static RACY int store(struct storm_stage *base, unsigned id, uintptr_t addr, uns
 
 /* ---- faults ---- */
 
-static int rule(struct storm_stage *base, const char *line, struct rx_error *err)
-{
-	return fault_set_add(stage_of(base)->rules, line, 1, NULL, err);
-}
-
-static void unrule(struct storm_stage *base, const char *name)
-{
-	fault_set_remove(stage_of(base)->rules, name, NULL);
-}
-
 static void cut(struct storm_stage *base, unsigned id, bool on)
 {
 	__atomic_store_n(&stage_of(base)->ways[id].cut, on, __ATOMIC_RELAXED);
 }
 
-static int ticket(struct storm_stage *base, unsigned id, unsigned user, int64_t life_s, struct rx_error *err)
-{
-	char spec[64];
-
-	snprintf(spec, sizeof(spec), "MEMORY:storm-%u-%s", id, storm_user_name(user));
-	return cell_write_ticket(stage_of(base)->cell, storm_user_name(user), spec, life_s, err);
-}
-
 static void calm(struct storm_stage *base)
 {
 	struct real_stage *s = stage_of(base);
-	char name[16];
 
 	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
 		__atomic_store_n(&s->ways[c].loss, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&s->ways[c].duplicate, 0, __ATOMIC_RELAXED);
 	}
-	for (unsigned i = 1; i < 32; i++) {
-		snprintf(name, sizeof(name), "s%u", i);
-		fault_set_remove(s->rules, name, NULL);
-		for (unsigned u = 0; u < STORM_USERS; u++) {
-			snprintf(name, sizeof(name), "refuse%u%u", u, i);
-			fault_set_remove(s->rules, name, NULL);
-		}
-	}
+	storm_inside_calm(&s->inside);
 }
 
 static const struct storm_stage_ops ops = {
 	.begin = begin,
 	.end = end,
 	.client = client,
-	.token = token,
+	.token = storm_inside_token,
 	.load = load,
 	.store = store,
-	.peek = peek,
-	.missed = missed,
-	.rule = rule,
-	.unrule = unrule,
+	.peek = storm_inside_peek,
+	.missed = storm_inside_missed,
+	.rule = storm_inside_rule,
+	.unrule = storm_inside_unrule,
 	.cut = cut,
-	.ticket = ticket,
+	.ticket = storm_inside_ticket,
 	.calm = calm,
 };
 
@@ -276,16 +198,16 @@ struct real_stage *real_stage_new(const char *dir, FILE *trace, struct rx_error 
 		rx_error_errno(err, ENOMEM, "a stage");
 		return NULL;
 	}
-	s->base = (struct storm_stage){ .ops = &ops,
-					.env = rx_env_posix(),
-					.faults = STORM_REAL_FAULTS,
-					.root = "/afs/umafs.test/big",
-					.hurried = true,
-					.trace = trace };
+	s->inside.base = (struct storm_stage){ .ops = &ops,
+					       .env = rx_env_posix(),
+					       .faults = STORM_REAL_FAULTS,
+					       .root = "/afs/umafs.test/big",
+					       .hurried = true,
+					       .trace = trace };
 	s->dir = dir;
 	s->best = best;
 	s->network = 0x7f010000 + (((uint32_t)getpid() & 0x7fff) << 8);
-	s->hooks = (struct cell_hooks){ before, after, s };
+	s->hooks = (struct cell_hooks){ storm_inside_before, storm_inside_after, &s->inside };
 	snprintf(krb5, sizeof(krb5), "%s/krb5.conf", dir);
 	setenv("KRB5_CONFIG", krb5, 1);
 	sigaction(SIGBUS, &action, &s->before);
@@ -301,9 +223,9 @@ void real_stage_free(struct real_stage *s)
 void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct storm_verdict *verdict,
 		     struct storm_counts *counts)
 {
-	s->rules = fault_set_new(s->base.env, plan->seed, NULL);
-	storm_play(plan, &s->base, verdict, counts);
-	fault_set_free(s->rules);
+	s->inside.rules = fault_set_new(s->inside.base.env, plan->seed, NULL);
+	storm_play(plan, &s->inside.base, verdict, counts);
+	fault_set_free(s->inside.rules);
 }
 
 /* Servers that are said to be where nobody is: one call after another lasts until it counts as dead. */

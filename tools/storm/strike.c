@@ -1,0 +1,200 @@
+/* What strikes, and the calm afterwards: the director, who goes through the plan's faults at
+ * their times. One thread; the play's lock is not held. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/storm/play.h"
+
+enum {
+	TRIES = 40,
+	PAUSE_US = 5000000,
+	LONG_LIFE_S = 1000000,
+};
+
+static void cut(struct storm_play *p, unsigned client, bool on)
+{
+	struct storm_client *c = &p->clients[client];
+
+	rx_mutex_lock(&p->lock);
+	c->cut = on;
+	c->missed |= on;
+	c->cuts += on;
+	rx_mutex_unlock(&p->lock);
+	p->stage->ops->cut(p->stage, client, on);
+}
+
+/* Waits for the time of the next strike; ends cuts whose time has come on the way. */
+static void director_wait(struct storm_play *p, uint64_t at_us)
+{
+	for (;;) {
+		struct storm_client *next = NULL;
+
+		for (unsigned c = 0; c < STORM_CLIENTS; c++)
+			if (p->clients[c].cut && p->clients[c].uncut_us <= at_us &&
+			    (!next || p->clients[c].uncut_us < next->uncut_us))
+				next = &p->clients[c];
+		if (!next)
+			break;
+		storm_wait_until(p, next->uncut_us);
+		cut(p, next->id, false);
+	}
+	storm_wait_until(p, at_us);
+}
+
+/* The client vanishes with all that it has not stored, and comes again at the same place. */
+static void crash(struct storm_play *p, unsigned client)
+{
+	struct storm_client *c = &p->clients[client];
+	struct rx_error err = { 0 };
+	unsigned tries = 0;
+	int rc;
+
+	rx_mutex_lock(&p->lock);
+	c->pausing = true;
+	rx_mutex_unlock(&p->lock);
+	cut(p, client, true);
+	rx_mutex_lock(&p->lock);
+	while (c->busy > 0)
+		rx_cond_wait(&p->tick, &p->lock, UINT64_MAX);
+	for (unsigned u = 0; u < STORM_USERS; u++) {
+		storm_data_crashed(&p->actors[client * STORM_USERS + u]);
+		storm_own_crashed(&p->actors[client * STORM_USERS + u]);
+	}
+	rx_mutex_unlock(&p->lock);
+	for (unsigned u = 0; u < STORM_USERS; u++)
+		storm_actor_end(&p->actors[client * STORM_USERS + u], true);
+	storm_client_end(c, true);
+	cut(p, client, false);
+	do {
+		if (tries)
+			storm_pause(p, PAUSE_US);
+		rc = c->vfs ? 0 : storm_client_begin(p, client, &err);
+		/* Whoever starts a client has a ticket. */
+		for (unsigned u = 0; u < STORM_USERS && rc == 0 && p->expired; u++)
+			rc = p->stage->ops->ticket(p->stage, client, u, LONG_LIFE_S, &err);
+		for (unsigned u = 0; u < STORM_USERS && rc == 0; u++)
+			rc = storm_actor_begin(&p->actors[client * STORM_USERS + u], &err);
+	} while (rc != 0 && ++tries < TRIES);
+	if (rc != 0)
+		storm_broken(p, NULL, "client %u does not start again: %s", client, err.text);
+	rx_mutex_lock(&p->lock);
+	c->pausing = false;
+	rx_cond_broadcast(&p->tick);
+	rx_mutex_unlock(&p->lock);
+}
+
+static void refuse(struct storm_play *p, unsigned user, unsigned times)
+{
+	char line[STORM_TEXT_MAX];
+	struct rx_error err = { 0 };
+
+	rx_mutex_lock(&p->lock);
+	p->refusing[user] = true;
+	p->refusals[user]++;
+	for (unsigned d = 0; d < STORM_DIRS; d++)
+		storm_doubt(p, user, d);
+	snprintf(line, sizeof(line), "refuse%u%u: rpc name StoreData64 user %s times %u -> abort UAEACCES", user,
+		 p->refusals[user], storm_user_name(user), times);
+	rx_mutex_unlock(&p->lock);
+	if (p->stage->ops->rule(p->stage, line, &err) != 0)
+		storm_broken(p, NULL, "%s: %s", line, err.text);
+}
+
+/* A ticket that is over for long is a refusal, if somebody else waits for the page. */
+void storm_expire(struct storm_play *p)
+{
+	rx_mutex_lock(&p->lock);
+	for (unsigned u = 0; u < STORM_USERS; u++) {
+		p->refusing[u] = true;
+		p->refusals[u]++;
+		for (unsigned d = 0; d < STORM_DIRS; d++)
+			storm_doubt(p, u, d);
+	}
+	p->expired = true;
+	rx_mutex_unlock(&p->lock);
+}
+
+static void strike(struct storm_play *p, const struct storm_event *e)
+{
+	const struct storm_stage_ops *ops = p->stage->ops;
+	struct rx_error err = { 0 };
+	int rc = 0;
+
+	rx_mutex_lock(&p->lock);
+	p->counts->done[e->kind]++;
+	if (e->kind != STORM_RIGHTS && e->kind != STORM_REFUSE)
+		p->hindered = true;
+	p->restarts += e->kind == STORM_RESTART;
+	p->may_restart = p->may_restart || strstr(e->text, "-> restart");
+	rx_mutex_unlock(&p->lock);
+	switch (e->kind) {
+	case STORM_RIGHTS:
+		storm_set_rights(p, e->args[0] % STORM_DIRS, e->args[1] % STORM_USERS, e->args[2] & STORM_ALL_RIGHTS);
+		break;
+	case STORM_REFUSE:
+		refuse(p, e->args[0] % STORM_USERS, e->args[1]);
+		break;
+	case STORM_RULE:
+		if (strstr(e->text, "-> expire"))
+			storm_expire(p);
+		rc = ops->rule(p->stage, e->text, &err);
+		break;
+	case STORM_UNRULE:
+		ops->unrule(p->stage, e->text);
+		break;
+	case STORM_CUT:
+		p->clients[e->args[0] % STORM_CLIENTS].uncut_us = rx_now_us(p->env) + e->args[1] * UINT64_C(1000);
+		cut(p, e->args[0] % STORM_CLIENTS, true);
+		break;
+	case STORM_CRASH:
+		crash(p, e->args[0] % STORM_CLIENTS);
+		break;
+	case STORM_RESTART:
+		rc = ops->restart(p->stage, &err);
+		break;
+	case STORM_TICKET:
+		rc = ops->ticket(p->stage, e->args[0] % STORM_CLIENTS, e->args[1] % STORM_USERS, e->args[2], &err);
+		break;
+	default:
+		break;
+	}
+	rx_mutex_lock(&p->lock);
+	p->restarts += e->kind == STORM_RESTART;
+	storm_trace(p, e, "");
+	rx_mutex_unlock(&p->lock);
+	if (rc != 0)
+		storm_broken(p, NULL, "cannot strike with %s: %s", storm_kind_name(e->kind), err.text);
+}
+
+void storm_direct(struct storm_play *p)
+{
+	for (size_t i = 0; i < p->plan->n && storm_unbroken(p); i++) {
+		const struct storm_event *e = &p->plan->events[i];
+
+		if (e->kind < STORM_ACT_COUNT)
+			continue;
+		director_wait(p, p->begin_us + e->at_us);
+		strike(p, e);
+	}
+	director_wait(p, p->begin_us + (p->plan->n ? p->plan->events[p->plan->n - 1].at_us : 0));
+}
+
+void storm_calm(struct storm_play *p)
+{
+	struct rx_error err = { 0 };
+
+	for (unsigned c = 0; c < STORM_CLIENTS; c++)
+		if (p->clients[c].cut)
+			cut(p, c, false);
+	p->stage->ops->calm(p->stage);
+	for (unsigned d = 0; d < STORM_DIRS; d++)
+		for (unsigned u = 0; u < STORM_USERS; u++)
+			if (p->grants[d][u].rights != STORM_ALL_RIGHTS)
+				storm_set_rights(p, d, u, STORM_ALL_RIGHTS);
+	for (unsigned i = 0; i < STORM_ACTORS && p->expired; i++)
+		if (p->stage->ops->ticket(p->stage, i / STORM_USERS, i % STORM_USERS, LONG_LIFE_S, &err) != 0)
+			storm_broken(p, NULL, "no ticket in the end: %s", err.text);
+	rx_mutex_lock(&p->lock);
+	memset(p->refusing, 0, sizeof(p->refusing));
+	rx_mutex_unlock(&p->lock);
+}
