@@ -26,6 +26,7 @@ struct fault_set {
 	unsigned count[FAULT_SIDES]; /* atomic */
 	struct gate *gates;
 	uint64_t began_us, seed, made;
+	fault_fired fired;
 	void (*on_release)(void *arg, const char *gate);
 	void *on_release_arg;
 };
@@ -240,6 +241,13 @@ void fault_set_list(struct fault_set *set, FILE *out)
 	rx_mutex_unlock(&set->mutex);
 }
 
+void fault_set_fired(struct fault_set *set, fault_fired fired)
+{
+	rx_mutex_lock(&set->mutex);
+	memcpy(fired, set->fired, sizeof(set->fired));
+	rx_mutex_unlock(&set->mutex);
+}
+
 /* A queue in front of a line of `number` bytes a second, of `time_us` bytes at most. */
 static void queue_on_line(struct fault_rule *r, enum fault_dir dir, size_t len, uint64_t age_us, struct fault_hit *hit)
 {
@@ -284,6 +292,7 @@ static unsigned match_all(struct fault_set *set, enum fault_side side, const str
 			continue;
 		hits[n] = (struct fault_hit){ .action = r->action };
 		strcpy(hits[n].rule, r->name);
+		set->fired[side][r->action.op]++;
 		if (r->action.op == FAULT_JITTER || r->action.op == FAULT_FLIP || r->action.op == FAULT_GARBAGE ||
 		    r->action.op == FAULT_LIE)
 			hits[n].random = fault_random(&r->rng);

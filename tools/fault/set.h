@@ -40,6 +40,9 @@ int fault_set_load(struct fault_set *set, const char *path, struct rx_error *err
 int fault_set_remove(struct fault_set *set, const char *name, struct rx_error *err);
 /* One line per rule: name, events matched, times fired, the rule; in order. */
 void fault_set_list(struct fault_set *set, FILE *out);
+/* How often each action was taken so far, by rules of each side, those that are gone included. */
+typedef uint64_t fault_fired[FAULT_SIDES][FAULT_OPS];
+void fault_set_fired(struct fault_set *set, fault_fired fired);
 
 /* Number of rules of a side, without the lock. */
 unsigned fault_set_has(const struct fault_set *set, enum fault_side side);

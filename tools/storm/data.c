@@ -199,12 +199,14 @@ static void change(struct storm_actor *a, unsigned file, unsigned cell, bool map
 	bool contested = storm_cell_owner(p, cell, NULL) == STORM_CONTESTED;
 	struct rx_error err = { 0 };
 	struct storm_moment m;
+	unsigned covers;
 	uint8_t value;
 	int rc;
 
 	rx_mutex_lock(&p->lock);
 	storm_moment(p, a->user, file, &m);
 	value = next_value(a, k, contested);
+	covers = k->covers;
 	p->files[file].dirty[a->id][cell / STORM_PER_PAGE] = true;
 	rx_mutex_unlock(&p->lock);
 	if (mapped)
@@ -216,10 +218,13 @@ static void change(struct storm_actor *a, unsigned file, unsigned cell, bool map
 	if (rc == 0) {
 		storm_say(a, "%u in cell %u", value, cell);
 		k->last = value;
-		if (!contested && storm_clean_since(p, a->user, file, &m))
-			k->doubt = k->died = k->overwritten = false;
-		else
+		if (!contested && storm_clean_since(p, a->user, file, &m)) {
+			k->doubt = k->died = false;
+			/* The new value may have been stored and covered before this thread came back. */
+			k->overwritten = k->overwritten && k->covers != covers;
+		} else {
 			k->doubt = true;
+		}
 		if (!mapped && storm_had_not(p, a, file, &m, CM_RIGHT_WRITE))
 			storm_broken(p, a, "wrote file %u without the right", file);
 	} else {

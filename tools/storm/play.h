@@ -27,6 +27,7 @@ struct storm_cell {
 	bool doubt;         /* `last` may have been thrown away, and then its owner was told */
 	bool died;          /* or went with a client */
 	bool overwritten;   /* an older value came back with another client's store */
+	unsigned covers;    /* how often */
 	uint32_t values[8]; /* contested: bit n: n was tried */
 };
 

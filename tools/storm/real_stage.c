@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/fault/set.h"
 #include "tools/storm/inside.h"
 #include "tools/storm/rough_net.h"
 
@@ -221,10 +220,17 @@ void real_stage_free(struct real_stage *s)
 }
 
 void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct storm_verdict *verdict,
-		     struct storm_counts *counts)
+		     struct storm_counts *counts, struct real_struck *struck)
 {
+	*counts = (struct storm_counts){ 0 };
+	*struck = (struct real_struck){ 0 };
 	s->inside.rules = fault_set_new(s->inside.base.env, plan->seed, NULL);
 	storm_play(plan, &s->inside.base, verdict, counts);
+	fault_set_fired(s->inside.rules, struck->rules);
+	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
+		struck->lost += s->ways[c].lost;
+		struck->doubled += s->ways[c].doubled;
+	}
 	fault_set_free(s->inside.rules);
 }
 

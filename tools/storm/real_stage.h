@@ -4,18 +4,26 @@
 #ifndef UMAFS_TOOLS_STORM_REAL_STAGE_H
 #define UMAFS_TOOLS_STORM_REAL_STAGE_H
 
+#include "tools/fault/set.h"
 #include "tools/storm/storm.h"
 
 /* What it can do in seconds. */
 enum { STORM_REAL_FAULTS = STORM_F_NET | STORM_F_CUT | STORM_F_RIGHTS | STORM_F_RPC | STORM_F_CRASH };
+
+/* How often faults met somebody: rules by what they do, datagrams. */
+struct real_struck {
+	fault_fired rules;
+	uint64_t lost, doubled;
+};
 
 struct real_stage;
 
 /* Before there are threads. dir: an empty directory, for the clients' configuration. */
 struct real_stage *real_stage_new(const char *dir, FILE *trace, struct rx_error *err);
 void real_stage_free(struct real_stage *s);
+/* Fills in all three. */
 void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct storm_verdict *verdict,
-		     struct storm_counts *counts);
+		     struct storm_counts *counts, struct real_struck *struck);
 /* Makes what takes virtual minutes short enough for real time. */
 void real_stage_hurry(struct storm_plan *plan);
 

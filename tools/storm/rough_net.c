@@ -28,8 +28,12 @@ static bool happens(uint64_t *rng, uint32_t per_1000)
 
 static bool is_lost(const struct rough *r, uint64_t *rng)
 {
-	return __atomic_load_n(&r->way->cut, __ATOMIC_RELAXED) ||
-	       happens(rng, __atomic_load_n(&r->way->loss, __ATOMIC_RELAXED));
+	bool lost = __atomic_load_n(&r->way->cut, __ATOMIC_RELAXED) ||
+		    happens(rng, __atomic_load_n(&r->way->loss, __ATOMIC_RELAXED));
+
+	if (lost)
+		__atomic_fetch_add(&r->way->lost, 1, __ATOMIC_RELAXED);
+	return lost;
 }
 
 static void unreachable(void *arg, const struct rx_addr *peer)
@@ -60,8 +64,10 @@ static void send_all(struct rx_net *net, const struct rx_datagram *out, unsigned
 		if (is_lost(r, &r->out_rng))
 			continue;
 		r->udp->ops->send(r->udp, &out[i], 1);
-		if (happens(&r->out_rng, __atomic_load_n(&r->way->duplicate, __ATOMIC_RELAXED)))
+		if (happens(&r->out_rng, __atomic_load_n(&r->way->duplicate, __ATOMIC_RELAXED))) {
 			r->udp->ops->send(r->udp, &out[i], 1);
+			__atomic_fetch_add(&r->way->doubled, 1, __ATOMIC_RELAXED);
+		}
 	}
 }
 

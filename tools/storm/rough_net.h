@@ -5,11 +5,12 @@
 #include "rx/net.h"
 
 /* What befalls the datagrams of one address; outlives the nets that have it. All but the
- * seed may be changed at any time, atomically. */
+ * seed may be changed and read at any time, atomically. */
 struct rough_way {
 	uint64_t seed;
 	uint32_t cut;             /* 1: nothing comes or goes */
 	uint32_t loss, duplicate; /* per 1000; loss in both directions, duplicates of what is sent */
+	uint64_t lost, doubled;   /* datagrams so far */
 };
 
 /* NULL with err. */

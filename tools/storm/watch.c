@@ -32,6 +32,12 @@ static unsigned storing_clients(const struct storm_storing *s)
 	return clients;
 }
 
+static void cover(struct storm_cell *k)
+{
+	k->overwritten = true;
+	k->covers++;
+}
+
 static void went_back(struct storm_play *p, unsigned file, unsigned cell, uint8_t value)
 {
 	struct storm_cell *k = &p->files[file].cells[cell];
@@ -45,7 +51,7 @@ static void went_back(struct storm_play *p, unsigned file, unsigned cell, uint8_
 	}
 	if (p->nregresses < STORM_REGRESSES)
 		p->regresses[p->nregresses++] = (struct storm_regress){ .file = file, .cell = cell, .clients = others };
-	k->overwritten = true;
+	cover(k);
 	k->floor = value < k->floor ? value : k->floor;
 	memset(k->seen, 0, sizeof(k->seen));
 }
@@ -87,17 +93,20 @@ static void look_at_file(struct storm_play *p, unsigned file)
 	free(now);
 }
 
-/* A store of client as user is over, and others of the same file overlapped it: one of those may have covered what
- * it brought before anybody looked. */
-static void unsure_of_own(struct storm_play *p, unsigned file, unsigned client, unsigned user)
+/* Stores of several clients overlapped: one may have covered what another brought before
+ * anybody looked. */
+static void unsure_of_overlapping(struct storm_play *p, unsigned file)
 {
-	if (!p->mixed || !(storing_clients(&p->storing[file]) & ~(1u << client)))
+	unsigned clients = storing_clients(&p->storing[file]);
+
+	if (!p->mixed || !(clients & (clients - 1)))
 		return;
 	for (unsigned c = 0; c < STORM_CELLS; c++) {
 		struct storm_cell *k = &p->files[file].cells[c];
+		unsigned owner = storm_cell_owner(p, c, NULL);
 
-		if (storm_cell_owner(p, c, NULL) == client * STORM_USERS + user && k->on_server < k->last)
-			k->overwritten = true;
+		if (owner != STORM_CONTESTED && (clients >> owner / STORM_USERS & 1) && k->on_server < k->tried)
+			cover(k);
 	}
 }
 
@@ -128,7 +137,7 @@ void storm_saw_store(struct storm_play *p, unsigned client, const char *user, co
 		s->now[client][u]--;
 		s->since[client][u] = true;
 		look_at_file(p, f);
-		unsure_of_own(p, f, client, (unsigned)u);
+		unsure_of_overlapping(p, f);
 		memset(s->since, 0, sizeof(s->since));
 	}
 	rx_mutex_unlock(&p->lock);
