@@ -202,13 +202,16 @@ static bool wait_until(struct rx_net *net, uint64_t deadline_us)
 	uint64_t now = rx_now_us(u->env), rest = deadline_us > now ? deadline_us - now : 0;
 	struct timeval tv = { .tv_sec = (time_t)(rest / 1000000), .tv_usec = (suseconds_t)(rest % 1000000) };
 
-	if (deadline_us != UINT64_MAX)
-		event_add(u->ev_timer, &tv);
-	else
+	int how = EVLOOP_ONCE;
+
+	/* Without memory for the timer nobody would wake in time: looks, and is asked again. */
+	if (deadline_us == UINT64_MAX)
 		event_del(u->ev_timer);
+	else if (event_add(u->ev_timer, &tv))
+		how |= EVLOOP_NONBLOCK;
 	u->readable = false;
 	count_syscall(u);
-	event_base_loop(u->events, EVLOOP_ONCE);
+	event_base_loop(u->events, how);
 	return u->readable;
 }
 
@@ -305,6 +308,8 @@ static int make_events(struct udp *u, struct rx_error *err)
 {
 	struct event_config *cfg = event_config_new();
 
+	if (!cfg)
+		return rx_error_errno(err, ENOMEM, "cannot make an event loop");
 	/* Only the leader touches the base, and leads pass through the loop's mutex. */
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	u->events = event_base_new_with_config(cfg);
@@ -317,8 +322,8 @@ static int make_events(struct udp *u, struct rx_error *err)
 	u->ev_timer = evtimer_new(u->events, on_timer, u);
 	if (!u->ev_read || !u->ev_kick || !u->ev_timer)
 		return rx_error_errno(err, ENOMEM, "events");
-	event_add(u->ev_read, NULL);
-	event_add(u->ev_kick, NULL);
+	if (event_add(u->ev_read, NULL) || event_add(u->ev_kick, NULL))
+		return rx_error_errno(err, ENOMEM, "events");
 	return 0;
 }
 

@@ -9,11 +9,18 @@ void *cli_alloc(size_t size)
 {
 	void *p = calloc(1, size);
 
-	if (!p) {
-		fputs("umafs: out of memory\n", stderr);
-		exit(1);
-	}
+	if (!p)
+		cli_out_of_memory();
 	return p;
+}
+
+void *cli_realloc(void *p, size_t size)
+{
+	void *q = realloc(p, size);
+
+	if (!q)
+		cli_out_of_memory();
+	return q;
 }
 
 char *cli_strdup(const char *text)

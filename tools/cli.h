@@ -43,8 +43,11 @@ extern const struct cli_command cli_commands[];
 	X(stat)                                                                                                        \
 	X(cat)                                                                                                         \
 	X(get)                                                                                                         \
-	X(put) X(mkdir) X(rmdir) X(rm) X(mv) X(ln) X(touch) X(truncate) X(listacl) X(setacl) X(mkmount) X(rmmount)     \
-		X(lsmount) X(listquota) X(examine) X(tokens) X(mmap) X(demo)
+	X(put)                                                                                                         \
+	X(mkdir)                                                                                                       \
+	X(rmdir)                                                                                                       \
+	X(rm) X(mv) X(ln) X(touch) X(truncate) X(listacl) X(setacl) X(mkmount) X(rmmount) X(lsmount) X(listquota)      \
+		X(examine) X(tokens) X(mmap) X(demo)
 #define CLI_DECLARE(name) int cmd_##name(struct cli *cli, const struct cli_args *args);
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE
@@ -87,7 +90,9 @@ char *cli_join(const char *dir, const char *name);
 char *cli_basename(const char *path);
 /* False for "", ".", ".." and what has a slash: names no server should send. */
 bool cli_good_name(const char *name);
+/* Zeroed. Never NULL, as all of these. */
 void *cli_alloc(size_t size);
+void *cli_realloc(void *p, size_t size);
 char *cli_strdup(const char *text);
 
 /* The page room, made when first asked for. NULL: told why. */
@@ -108,7 +113,10 @@ int cli_stop_fd(void);
  * handle for cli_pending_end, which only forgets it. */
 struct cli_pending;
 struct cli_pending *cli_pending_file(const char *path);
+char *cli_pending_path(struct cli_pending *p); /* of a file; for mkstemp, which gives it its name */
 struct cli_pending *cli_pending_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cli_pending_end(struct cli_pending *p);
+/* Ends the process in one sentence, with exit status 1; what is pending is not left behind. */
+void cli_out_of_memory(void) __attribute__((noreturn));
 
 #endif

@@ -53,9 +53,7 @@ static int collect(void *arg, const char *name, struct cm_fid fid, bool is_dir)
 	(void)is_dir;
 	if (c->n == c->cap) {
 		c->cap = c->cap ? c->cap * 2 : 64;
-		c->list = realloc(c->list, c->cap * sizeof(*c->list));
-		if (!c->list)
-			abort();
+		c->list = cli_realloc(c->list, c->cap * sizeof(*c->list));
 	}
 	c->list[c->n++] = (struct child){ cli_strdup(name), fid };
 	return 0;

@@ -28,9 +28,7 @@ static int add_entry(void *arg, const char *name, struct cm_fid fid, bool is_dir
 		return 0;
 	if (l->n == l->cap) {
 		l->cap = l->cap ? l->cap * 2 : 64;
-		l->entries = realloc(l->entries, l->cap * sizeof(*l->entries));
-		if (!l->entries)
-			abort();
+		l->entries = cli_realloc(l->entries, l->cap * sizeof(*l->entries));
 	}
 	l->entries[l->n++] = (struct entry){ cli_strdup(name), fid, is_dir };
 	return 0;
@@ -60,35 +58,49 @@ static void print_name(const char *name)
 	fputs(isatty(STDOUT_FILENO) ? format_printable(name, clean, sizeof(clean)) : name, stdout);
 }
 
-static void print_long(struct cli *cli, struct cm_vnode *v, const char *name, const struct cm_attr *a)
+/* target NULL: it leads nowhere, or that cannot be said. */
+static void print_long(const char *name, const struct cm_attr *a, const char *target)
 {
-	char mode[FORMAT_SIZE], rights[FORMAT_SIZE], when[FORMAT_SIZE], *text = NULL;
+	char mode[FORMAT_SIZE], rights[FORMAT_SIZE], when[FORMAT_SIZE];
 
 	printf("%s %s %12llu %s ", format_mode(type_letter(a->type), a->mode, mode),
 	       format_rights_fixed(a->caller_rights, rights), (unsigned long long)a->size,
 	       format_time(a->mtime, false, when));
 	print_name(name);
-	if ((a->type == CM_SYMLINK || a->type == CM_MOUNT) && !cm_readlink(v, cli->token, &text, NULL)) {
+	if (target) {
 		printf(" -> ");
-		print_name(text);
-		free(text);
+		print_name(target);
 	}
 	putchar('\n');
 }
 
-static json_t *to_json(struct cli *cli, struct cm_vnode *v, const char *name, const struct cm_attr *a)
+static json_t *to_json(const char *name, const struct cm_attr *a, const char *target)
 {
-	char rights[FORMAT_SIZE], *text = NULL;
+	char rights[FORMAT_SIZE];
 	json_t *o = json_pack("{s:o, s:s, s:I, s:i, s:s, s:I, s:i, s:i}", "name", cli_json_string(name), "type",
 			      type_name(a->type), "size", (json_int_t)a->size, "mode", (int)a->mode, "rights",
 			      format_rights(a->caller_rights, rights), "mtime", (json_int_t)a->mtime, "owner",
 			      (int)a->owner, "links", (int)a->nlink);
 
-	if ((a->type == CM_SYMLINK || a->type == CM_MOUNT) && !cm_readlink(v, cli->token, &text, NULL)) {
-		json_object_set_new(o, "target", cli_json_string(text));
-		free(text);
-	}
+	if (target)
+		json_object_set_new(o, "target", cli_json_string(target));
 	return o;
+}
+
+static int show_attr(struct cli *cli, struct cm_vnode *v, const char *name, const char *path, const struct cm_attr *a)
+{
+	struct rx_error err = { 0 };
+	char *target = NULL;
+	int rc = 0;
+
+	if (a->type == CM_SYMLINK || a->type == CM_MOUNT)
+		rc = cm_readlink(v, cli->token, &target, &err);
+	if (cli->json)
+		cli_result(cli, to_json(name, a, target));
+	else
+		print_long(name, a, target);
+	free(target);
+	return rc ? cli_error(cli, path, &err) : 0;
 }
 
 static int show_long(struct cli *cli, struct cm_vnode *dir, const char *path, const struct entry *e)
@@ -103,11 +115,7 @@ static int show_long(struct cli *cli, struct cm_vnode *dir, const char *path, co
 		cli_error(cli, full, &err);
 		goto out;
 	}
-	if (cli->json)
-		cli_result(cli, to_json(cli, v, e->name, &attr));
-	else
-		print_long(cli, v, e->name, &attr);
-	rc = 0;
+	rc = show_attr(cli, v, e->name, full, &attr);
 out:
 	free(full);
 	cm_vnode_put(v);
@@ -184,10 +192,8 @@ static int list_one(struct cli *cli, const char *path, bool headed)
 		rc = list_directory(cli, v, path);
 	} else {
 		rc = 0;
-		if (cli->json) {
-			cli_result(cli, to_json(cli, v, path, &attr));
-		} else if (options_has(cli->args, 'l')) {
-			print_long(cli, v, path, &attr);
+		if (cli->json || options_has(cli->args, 'l')) {
+			rc = show_attr(cli, v, path, path, &attr);
 		} else {
 			print_name(path);
 			putchar('\n');

@@ -46,9 +46,13 @@ static ssize_t read_input(struct cli *cli, char *buf, size_t len)
 	while (got < len) {
 		ssize_t n;
 
-		if (poll(fds, 2, -1) < 0 || cli_stopped())
+		n = poll(fds, 2, -1);
+		if (cli_stopped())
 			break;
-		n = read(STDIN_FILENO, buf + got, len - got);
+		if (n >= 0)
+			n = read(STDIN_FILENO, buf + got, len - got);
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return cli_errorf(cli, "standard input", errno, "%s", strerror(errno));
 		if (!n)

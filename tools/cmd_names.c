@@ -123,9 +123,7 @@ static int collect(void *arg, const char *name, struct cm_fid fid, bool is_dir)
 	(void)is_dir;
 	if (l->n == l->cap) {
 		l->cap = l->cap ? l->cap * 2 : 64;
-		l->names = realloc(l->names, l->cap * sizeof(*l->names));
-		if (!l->names)
-			abort();
+		l->names = cli_realloc(l->names, l->cap * sizeof(*l->names));
 	}
 	l->names[l->n++] = cli_strdup(name);
 	return 0;

@@ -68,9 +68,16 @@ static void put_dir(struct run *r, struct cm_vnode *dir, const char *name, const
 		return;
 	}
 	v = enter(r, dir, name, path);
-	while (v && !cli_stopped() && (e = readdir(d))) {
+	while (v && !cli_stopped()) {
 		char *child;
 
+		errno = 0;
+		e = readdir(d);
+		if (!e && errno)
+			r->rc = cli_errorf(r->cli, local, errno, "this directory cannot be read to its end: %s",
+					   strerror(errno));
+		if (!e)
+			break;
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		child = cli_join(local, e->d_name);

@@ -15,7 +15,7 @@ struct get {
 	struct get_tally *tally;
 	struct cm_vnode *v;
 	struct cm_attr attr;
-	char *path, *local, *tmp;
+	char *path, *local, *tmp; /* tmp is the pending one's */
 	struct cli_pending *pending;
 
 	pthread_mutex_t lock;
@@ -82,20 +82,24 @@ static void fail_local(struct get *g, const char *what, int errnum)
 static int open_tmp(struct get *g)
 {
 	const char *slash = strrchr(g->local, '/');
-	char *dir = slash ? strndup(g->local, (size_t)(slash - g->local) + 1) : strdup("./");
+	char *dir, *tmp;
 
-	if (g->failed || g->fd >= 0) {
-		free(dir);
+	if (g->failed || g->fd >= 0)
 		return g->failed ? -1 : 0;
-	}
-	g->tmp = cli_join(dir, ".umafs-get-XXXXXX");
+	dir = cli_strdup(slash ? g->local : "./");
+	if (slash)
+		dir[slash - g->local + 1] = 0;
+	tmp = cli_join(dir, ".umafs-get-XXXXXX");
 	free(dir);
+	/* Before it is made, as memory may end in between. */
+	g->pending = cli_pending_file(tmp);
+	free(tmp);
+	g->tmp = cli_pending_path(g->pending);
 	g->fd = mkostemp(g->tmp, O_CLOEXEC);
 	if (g->fd < 0) {
 		fail_local(g, "no temporary file can be made beside it", errno);
 		return -1;
 	}
-	g->pending = cli_pending_file(g->tmp);
 	if (ftruncate(g->fd, (off_t)g->attr.size)) {
 		fail_local(g, "it cannot have this size here", errno);
 		return -1;
@@ -196,7 +200,6 @@ static void finish(struct transfer *t, struct get *g)
 	cm_vnode_put(g->v);
 	free(g->path);
 	free(g->local);
-	free(g->tmp);
 	free(g);
 }
 

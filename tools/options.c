@@ -147,7 +147,7 @@ int options_parse(const struct cli_command *commands, int argc, char **argv, str
 	out->operands = calloc((size_t)argc + 1, sizeof(*out->operands));
 	if (!out->operands) {
 		snprintf(why, 256, "out of memory");
-		return -1;
+		return 1;
 	}
 	for (int i = 1; i < argc && !rc; i++) {
 		const char *a = argv[i];

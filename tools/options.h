@@ -57,7 +57,7 @@ struct cli_args {
 	int noperands;
 };
 
-/* 0, or -1 and one sentence in why. Asked for help or version, it checks no counts. */
+/* 0; or -1, wrong usage, or 1, no memory, and one sentence in why. Asked for help or version, it checks no counts. */
 int options_parse(const struct cli_command *commands, int argc, char **argv, struct cli_args *out, char why[256]);
 void options_free(struct cli_args *args);
 

@@ -44,6 +44,11 @@ struct cli_pending *cli_pending_file(const char *path)
 	return pending_add(true, path);
 }
 
+char *cli_pending_path(struct cli_pending *p)
+{
+	return p->text;
+}
+
 struct cli_pending *cli_pending_text(const char *fmt, ...)
 {
 	struct cli_pending *p;
@@ -52,7 +57,7 @@ struct cli_pending *cli_pending_text(const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+		cli_out_of_memory();
 	va_end(ap);
 	p = pending_add(false, text);
 	free(text);
@@ -87,6 +92,14 @@ static void pending_settle(void)
 	}
 }
 
+void cli_out_of_memory(void)
+{
+	fputs("umafs: out of memory\n", stderr);
+	pending_settle();
+	fflush(stdout);
+	_exit(EXIT_FAILURE);
+}
+
 static void *stop_thread(void *arg)
 {
 	const struct timespec grace = { .tv_sec = GRACE_SECONDS };
@@ -108,6 +121,7 @@ static void *stop_thread(void *arg)
 void cli_signals_start(void)
 {
 	pthread_t thread;
+	int error;
 
 	stop_fd = eventfd(0, EFD_CLOEXEC);
 	sigemptyset(&stop_set);
@@ -116,9 +130,10 @@ void cli_signals_start(void)
 	sigaddset(&stop_set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &stop_set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if (stop_fd < 0 || pthread_create(&thread, NULL, stop_thread, NULL)) {
-		fprintf(stderr, "umafs: no thread could be started: %s\n", strerror(errno));
-		exit(1);
+	error = stop_fd < 0 ? errno : pthread_create(&thread, NULL, stop_thread, NULL);
+	if (error) {
+		fprintf(stderr, "umafs: no thread could be started: %s\n", strerror(error));
+		exit(EXIT_FAILURE);
 	}
 	pthread_detach(thread);
 }

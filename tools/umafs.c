@@ -309,10 +309,14 @@ int main(int argc, char **argv)
 	struct cli cli = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct cli_args args;
 	char why[256];
-	int rc = EXIT_SUCCESS;
+	int rc;
 
-	if (options_parse(cli_commands, argc, argv, &args, why))
-		return usage(why);
+	json_set_alloc_funcs(cli_alloc, free); /* a document with gaps would be a lie */
+	rc = options_parse(cli_commands, argc, argv, &args, why);
+	if (rc) {
+		usage(why);
+		return rc > 0 ? EXIT_FAILURE : EXIT_USAGE;
+	}
 	if (options_has(&args, CLI_OPT_VERSION)) {
 		printf("umafs %s\n", UMAFS_VERSION);
 	} else if (options_has(&args, CLI_OPT_HELP)) {
