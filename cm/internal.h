@@ -143,6 +143,7 @@ struct cm_family {
 	unsigned nsites;                       /* [cm] */
 	struct cm_family_site sites[CM_SITES]; /* [cm] */
 	uint64_t loaded_us;                    /* [cm] 0: void */
+	uint64_t lost_us;                      /* [cm] when the VLDB last knew no better; 0: it did */
 };
 
 struct cm_volume {

@@ -9,7 +9,7 @@
 
 #include "cm/internal.h"
 
-enum { RETRY_LIMIT_S = 60, WAIT_MAX_S = 15, VLDB_TIMES = 3, VLDB_PAUSE_US = 2000000 };
+enum { RETRY_LIMIT_S = 60, WAIT_MAX_S = 15, VLDB_TIMES = 3, VLDB_PAUSE_US = 2000000, LOST_FOR_US = 10000000 };
 enum {
 	VL_IO_CODE = 363521,
 	VL_NOMEM_CODE = 363547,
@@ -172,6 +172,25 @@ static bool try_silent(struct cm_op *op)
 	return true;
 }
 
+/* The VLDB names servers that have not got the volume, and has been asked often enough: it is
+ * left alone for a while. */
+static void lost(const struct cm_op *op)
+{
+	rx_mutex_lock(&op->cm->lock);
+	op->volume->family->lost_us = now_us(op);
+	rx_mutex_unlock(&op->cm->lock);
+}
+
+static bool lost_lately(const struct cm_op *op)
+{
+	uint64_t at;
+
+	rx_mutex_lock(&op->cm->lock);
+	at = op->volume->family->lost_us;
+	rx_mutex_unlock(&op->cm->lock);
+	return at != 0 && now_us(op) - at < LOST_FOR_US;
+}
+
 /* No site is left in this round. True: begin another. */
 static bool wait_for_round(struct cm_op *op)
 {
@@ -181,6 +200,10 @@ static bool wait_for_round(struct cm_op *op)
 	if (op->flags & (CM_OP_NOWAIT | CM_OP_NOROTATE) || op->cm->closing_us != 0)
 		return false;
 	if (op->missing && !op->busy) {
+		if (op->vldb_asked == 0)
+			return false;
+		if (op->vldb_asked >= VLDB_TIMES)
+			lost(op);
 		if (op->vldb_asked >= VLDB_TIMES || !cm_sleep(op->cm, VLDB_PAUSE_US) || !ask_vldb(op, &changed))
 			return false;
 		new_round(op);
@@ -298,6 +321,10 @@ static void elsewhere(struct cm_op *op)
 	bool changed = false;
 
 	op->missing = true;
+	if (op->error.code == 103 && op->vldb_asked == 0 && lost_lately(op)) {
+		next_site(op);
+		return;
+	}
 	if (op->vldb_asked == 0 || (op->error.code == 111 && op->vldb_asked < VLDB_TIMES)) {
 		if (!ask_vldb(op, &changed)) {
 			fail(op);

@@ -206,6 +206,8 @@ static bool family_fill(struct cm_family *f, const struct entry *e, struct cm_se
 		changed = true;
 	f->nsites = n;
 	f->loaded_us = rx_now_us(cm->env);
+	if (changed)
+		f->lost_us = 0;
 	rx_mutex_unlock(&cm->lock);
 	return changed;
 }

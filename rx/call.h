@@ -46,7 +46,7 @@ struct rx_call {
 	bool owned; /* somebody outside the core will call rx_core_call_end */
 	bool ready; /* on the endpoint's list of calls with something to send */
 	int32_t error;
-	struct rx_addr from; /* the peer when the call began */
+	struct rx_addr from; /* the peer when the call began, or was handed to its handler */
 	struct rx_call *ready_next, *ready_prev;
 
 	struct rx_timer timer;

@@ -112,6 +112,7 @@ void rx_conn_announce(struct rx_conn *conn)
 			continue;
 		}
 		call->owned = true;
+		call->from = conn->peer->addr; /* to which this call's own data may have moved it */
 		if (!rx_send_ready(call) || !ep->cfg.up->incoming(call, ep->cfg.up_arg)) {
 			call->owned = false;
 			call->announce_at = ep->now + AGAIN_US;
