@@ -239,6 +239,12 @@ static void strike(struct maker *m, unsigned fault)
 	case STORM_F_RESTART:
 		add(m, at, STORM_RESTART);
 		break;
+	case STORM_F_DISK:
+		e = add(m, at, dice(m, 2) ? STORM_DIES : STORM_DISK);
+		e->args[0] = e->kind == STORM_DISK ? dice(m, 3) * 50 : dice(m, 2) * dice(m, 20000);
+		e->args[1] = e->kind == STORM_DISK ? dice(m, 3) * 10 : 1 + dice(m, dice(m, 4) ? 3000 : 90000);
+		e->args[2] = e->kind == STORM_DISK ? dice(m, 3) * 500 : dice(m, 2);
+		break;
 	case STORM_F_TICKET:
 		e = add(m, at + dice(m, 200) * 1000000, STORM_TICKET);
 		e->args[0] = dice(m, STORM_CLIENTS);
@@ -264,6 +270,8 @@ static void weather(struct maker *m, unsigned faults)
 	}
 	if (faults & STORM_F_TICKET)
 		w->life_s = 62 + dice(m, 100);
+	if (faults & STORM_F_DISK)
+		w->disk = STORM_DISK_KEPT + dice(m, 2);
 }
 
 static int by_time(const void *a, const void *b)
@@ -318,7 +326,8 @@ void storm_plan_free(struct storm_plan *plan)
 	X(mixed)                                                                                                       \
 	X(dirty_age_ms)                                                                                                \
 	X(conflict_ms)                                                                                                 \
-	X(life_s)
+	X(life_s)                                                                                                      \
+	X(disk)
 
 static bool is_act(enum storm_kind kind)
 {

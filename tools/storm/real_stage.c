@@ -224,7 +224,9 @@ void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct
 		     struct storm_counts *counts)
 {
 	s->inside.rules = fault_set_new(s->inside.base.env, plan->seed, NULL);
+	storm_inside_begin(&s->inside);
 	storm_play(plan, &s->inside.base, verdict, counts);
+	storm_inside_end(&s->inside);
 	fault_set_free(s->inside.rules);
 }
 
