@@ -129,7 +129,9 @@ void storm_saw_store(struct storm_play *p, unsigned client, const char *user, co
 			continue;
 		}
 		p->counts->stores++;
-		s->now[client][u]--;
+		if (s->now[client][u] == 0)
+			storm_broken(p, NULL, "a store of %s ends at the server that never began", user);
+		s->now[client][u] -= s->now[client][u] > 0;
 		s->since[client][u] = true;
 		look_at_file(p, f);
 		if (what == STORM_STORE_DONE)
