@@ -237,6 +237,8 @@ struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defe
 	s->verdict = verdict;
 	s->counts = counts;
 	s->world = world_new(plan->seed);
+	if (w->maybe)
+		world_set_maybe(s->world, w->maybe);
 	s->inside.base.env = world_env(s->world);
 	storm_inside_begin(&s->inside);
 	s->net = world_net_new(s->world, &link);

@@ -272,6 +272,8 @@ static void weather(struct maker *m, unsigned faults)
 		w->life_s = 62 + dice(m, 100);
 	if (faults & STORM_F_DISK)
 		w->disk = STORM_DISK_KEPT + dice(m, 2);
+	if (faults & STORM_F_MAYBE)
+		w->maybe = 5 + dice(m, 100);
 }
 
 static int by_time(const void *a, const void *b)
@@ -327,7 +329,8 @@ void storm_plan_free(struct storm_plan *plan)
 	X(dirty_age_ms)                                                                                                \
 	X(conflict_ms)                                                                                                 \
 	X(life_s)                                                                                                      \
-	X(disk)
+	X(disk)                                                                                                        \
+	X(maybe)
 
 static bool is_act(enum storm_kind kind)
 {

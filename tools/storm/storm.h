@@ -103,6 +103,7 @@ struct storm_weather {
 	uint32_t conflict_ms;                          /* how long a writer waits for another's; 0: for ever */
 	uint32_t life_s;                               /* of the first tickets */
 	uint32_t disk;                                 /* where the cell is: enum storm_disk */
+	uint32_t maybe;                                /* how often the rarer way is gone; per 1000 */
 };
 
 enum storm_disk { STORM_DISK_NONE, STORM_DISK_KEPT, STORM_DISK_SYNCED }; /* through kill -9; power failures too */
@@ -124,8 +125,9 @@ enum {
 	STORM_F_CRASH = 32,
 	STORM_F_RESTART = 64,
 	STORM_F_TICKET = 128,
-	STORM_F_DISK = 256, /* the cell's: it fails, and the cell dies on it */
-	STORM_F_ALL = 512,
+	STORM_F_DISK = 256,  /* the cell's: it fails, and the cell dies on it */
+	STORM_F_MAYBE = 512, /* the rarer of two right ways in the code (rx/maybe.h) */
+	STORM_F_ALL = 1024,
 };
 
 /* A pure function of its arguments. */
