@@ -17,6 +17,7 @@ struct world_stage {
 	struct world_net *net;
 	struct sim_site site;
 	bool power_fails;
+	int64_t cell_ahead_s, clients_ahead_s;
 	struct cell_hooks hooks;
 	const struct storm_plan *plan;
 	struct vfs_source *sources[STORM_CLIENTS + 1];
@@ -85,6 +86,7 @@ static int begin(struct storm_stage *base, const struct storm_plan *plan, struct
 	s->inside.client_ip = SIM_CLIENT_IP;
 	s->hooks = (struct cell_hooks){ before, after, s };
 	sim_site_init(&s->site, s->world, s->net, plan->weather.disk != STORM_DISK_NONE);
+	s->site.config.nfs = plan->weather.servers == 2 ? 2 : 1;
 	s->site.config.hooks = &s->hooks;
 	s->site.config.faults = s->inside.rules;
 	s->site.config.sync = plan->weather.disk == STORM_DISK_SYNCED;
@@ -145,6 +147,24 @@ static void cut(struct storm_stage *base, unsigned id, bool on)
 	world_net_cut(stage_of(base)->net, SIM_CLIENT_IP + id, on);
 }
 
+/* The world's clock is the clients'; the cell's is told by how much it differs. */
+static void set_clocks(struct world_stage *s, int64_t clients_step_s)
+{
+	struct rx_env *env = s->inside.base.env;
+
+	s->clients_ahead_s += clients_step_s;
+	world_set_wall(s->world, env->ops->wall_s(env) + clients_step_s);
+	cell_act_clock(s->site.cell, s->cell_ahead_s - s->clients_ahead_s);
+}
+
+static void step_clock(struct storm_stage *base, bool cell, int64_t step_s)
+{
+	struct world_stage *s = stage_of(base);
+
+	s->cell_ahead_s += cell ? step_s : 0;
+	set_clocks(s, cell ? 0 : step_s);
+}
+
 static void die(struct storm_stage *base, uint32_t after, bool power)
 {
 	struct world_stage *s = stage_of(base);
@@ -167,6 +187,7 @@ static int come_back(struct storm_stage *base, struct rx_error *err)
 	storm_inside_set_cell(&s->inside, NULL);
 	if (sim_site_restart(&s->site, err) != 0)
 		return -1;
+	set_clocks(s, 0);
 	storm_inside_set_cell(&s->inside, s->site.cell);
 	return 0;
 }
@@ -186,6 +207,7 @@ static void calm(struct storm_stage *base)
 	world_net_set_link(s->net, &fair);
 	world_net_set_faults(s->net, NULL);
 	sim_site_set_dice(&s->site, &(struct sim_disk_dice){ 0 });
+	set_clocks(s, -s->clients_ahead_s);
 	storm_inside_calm(&s->inside);
 }
 
@@ -205,6 +227,9 @@ static const struct storm_stage_ops ops = {
 	.die = die,
 	.come_back = come_back,
 	.disk = disk,
+	.clock = step_clock,
+	.move = storm_inside_move,
+	.release = storm_inside_release,
 	.ticket = storm_inside_ticket,
 	.calm = calm,
 };

@@ -60,7 +60,7 @@ int32_t storm_inside_after(void *arg, const struct cell_rpc *rpc, int32_t code)
 
 struct cell_vnode *storm_inside_vnode(struct cell *cell, const struct cm_fid *fid)
 {
-	struct cell_volume *volume = cell_volume_find(cell, &cell->fs[0], fid->volume);
+	struct cell_volume *volume = cell_volume_find(cell, NULL, fid->volume);
 
 	return volume ? cell_vnode_find(volume, fid->vnode, fid->unique) : NULL;
 }
@@ -92,19 +92,25 @@ int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, ui
 	return size;
 }
 
-/* The server has something to tell it, or does not know it (any more). */
+/* The volume that is played in. cell->lock held. */
+static struct cell_volume *stage_volume(struct cell *cell)
+{
+	return cell_volume_by_name(cell, "big");
+}
+
+/* Some server has something to tell it, or the volume's does not know it (any more). */
 static bool is_behind(struct cell *cell, uint32_t ip)
 {
+	const struct cell_fs *fs = stage_volume(cell)->fs;
 	bool known = false, behind = false;
 
-	rx_mutex_lock(&cell->lock);
-	for (const struct cell_host *h = cell->fs[0].hosts; h; h = h->next) {
-		if (h->gone || rx_addr_ip(&h->addr) != ip)
-			continue;
-		known = true;
-		behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
-	}
-	rx_mutex_unlock(&cell->lock);
+	for (unsigned i = 0; i < cell->nfs; i++)
+		for (const struct cell_host *h = cell->fs[i].hosts; h; h = h->next) {
+			if (h->gone || rx_addr_ip(&h->addr) != ip)
+				continue;
+			known |= &cell->fs[i] == fs;
+			behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
+		}
 	return !known || behind;
 }
 
@@ -114,7 +120,12 @@ bool storm_inside_missed(struct storm_stage *base, unsigned client)
 	bool missed;
 
 	rx_mutex_lock(&s->lock);
-	missed = !s->cell || is_behind(s->cell, s->client_ip + client);
+	missed = !s->cell;
+	if (s->cell) {
+		rx_mutex_lock(&s->cell->lock);
+		missed = is_behind(s->cell, s->client_ip + client);
+		rx_mutex_unlock(&s->cell->lock);
+	}
 	rx_mutex_unlock(&s->lock);
 	return missed;
 }
@@ -167,6 +178,26 @@ void storm_inside_unrule(struct storm_stage *base, const char *name)
 	fault_set_remove(storm_inside_of(base)->rules, name, NULL);
 }
 
+void storm_inside_release(struct storm_stage *base, const char *gate)
+{
+	fault_set_release(storm_inside_of(base)->rules, gate);
+}
+
+void storm_inside_move(struct storm_stage *base, unsigned server)
+{
+	struct cell *cell = storm_inside_of(base)->cell;
+	struct cell_volume *volume;
+	struct cell_fs *from;
+	uint32_t id;
+
+	rx_mutex_lock(&cell->lock);
+	volume = stage_volume(cell);
+	from = volume->fs;
+	id = volume->id;
+	rx_mutex_unlock(&cell->lock);
+	cell_act_move(cell, from, id, &cell->fs[server % cell->nfs]);
+}
+
 int storm_inside_restart(struct storm_stage *base, struct rx_error *err)
 {
 	struct cell *cell = storm_inside_of(base)->cell;
@@ -184,6 +215,8 @@ void storm_inside_calm(struct storm_inside *s)
 	for (unsigned i = 1; i < RULES_MAX; i++) {
 		snprintf(name, sizeof(name), "s%u", i);
 		fault_set_remove(s->rules, name, NULL);
+		snprintf(name, sizeof(name), "g%u", i);
+		fault_set_release(s->rules, name);
 		for (unsigned u = 0; u < STORM_USERS; u++) {
 			snprintf(name, sizeof(name), "refuse%u%u", u, i);
 			fault_set_remove(s->rules, name, NULL);

@@ -45,6 +45,8 @@ int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, ui
 bool storm_inside_missed(struct storm_stage *base, unsigned client);
 int storm_inside_rule(struct storm_stage *base, const char *line, struct rx_error *err);
 void storm_inside_unrule(struct storm_stage *base, const char *name);
+void storm_inside_release(struct storm_stage *base, const char *gate);
+void storm_inside_move(struct storm_stage *base, unsigned server);
 int storm_inside_restart(struct storm_stage *base, struct rx_error *err);
 int storm_inside_ticket(struct storm_stage *base, unsigned client, unsigned user, int64_t life_s, struct rx_error *err);
 

@@ -208,6 +208,38 @@ static void packet_rule(struct maker *m, char *text, size_t cap)
 	snprintf(text, cap, "s%u: packet %s", ++m->rules, rules[dice(m, sizeof(rules) / sizeof(rules[0]))]);
 }
 
+/* A cell's clock that goes far ahead ends promises that clients believe in: no server can
+ * help that. Tickets are valid fifteen minutes before their time. */
+static void clock_step(struct maker *m, struct storm_event *e)
+{
+	static const uint32_t far[] = { 5, 50, 1000, 40000, 100000 };
+	bool back = dice(m, 2);
+
+	e->args[0] = dice(m, 2);
+	if (e->args[0])
+		e->args[1 + back] = 1 + dice(m, back ? 300 : 50);
+	else
+		e->args[1 + back] = far[dice(m, 5)];
+}
+
+static void hold(struct maker *m, uint32_t at)
+{
+	static const char *const whats[] = { "rpc name StoreData64 times 2",
+					     "rpc name FetchData64 times 2",
+					     "rpc name FetchStatus prob 30% times 2",
+					     "rpc name CreateFile times 1",
+					     "rpc name Rename times 1",
+					     "rpc prob 10% times 3",
+					     "packet from server type data prob 10% times 3",
+					     "packet from client type data prob 10% times 3" };
+	const char *what = whats[dice(m, sizeof(whats) / sizeof(whats[0]))];
+	struct storm_event *e = add(m, at, STORM_RULE);
+
+	snprintf(e->text, sizeof(e->text), "s%u: %s -> hold g%u", m->rules + 1, what, m->rules + 1);
+	e = add(m, at + dice(m, dice(m, 4) ? 3000000 : 90000000), STORM_RELEASE);
+	snprintf(e->text, sizeof(e->text), "g%u", ++m->rules);
+}
+
 static void strike(struct maker *m, unsigned fault)
 {
 	uint32_t at = dice(m, (uint32_t)m->length_us);
@@ -245,6 +277,15 @@ static void strike(struct maker *m, unsigned fault)
 		e->args[1] = e->kind == STORM_DISK ? dice(m, 3) * 10 : 1 + dice(m, dice(m, 4) ? 3000 : 90000);
 		e->args[2] = e->kind == STORM_DISK ? dice(m, 3) * 500 : dice(m, 2);
 		break;
+	case STORM_F_CLOCK:
+		clock_step(m, add(m, at, STORM_CLOCK));
+		break;
+	case STORM_F_MOVE:
+		add(m, at, STORM_MOVE)->args[0] = dice(m, 2);
+		break;
+	case STORM_F_HOLD:
+		hold(m, at);
+		break;
 	case STORM_F_TICKET:
 		e = add(m, at + dice(m, 200) * 1000000, STORM_TICKET);
 		e->args[0] = dice(m, STORM_CLIENTS);
@@ -272,6 +313,8 @@ static void weather(struct maker *m, unsigned faults)
 		w->life_s = 62 + dice(m, 100);
 	if (faults & STORM_F_DISK)
 		w->disk = STORM_DISK_KEPT + dice(m, 2);
+	if (faults & STORM_F_MOVE)
+		w->servers = 2;
 	if (faults & STORM_F_MAYBE)
 		w->maybe = 5 + dice(m, 100);
 }
@@ -330,6 +373,7 @@ void storm_plan_free(struct storm_plan *plan)
 	X(conflict_ms)                                                                                                 \
 	X(life_s)                                                                                                      \
 	X(disk)                                                                                                        \
+	X(servers)                                                                                                     \
 	X(maybe)
 
 static bool is_act(enum storm_kind kind)
@@ -422,7 +466,7 @@ static bool read_actor(const char *w, unsigned *actor)
 
 static bool has_text(enum storm_kind kind)
 {
-	return kind == STORM_RULE || kind == STORM_UNRULE;
+	return kind == STORM_RULE || kind == STORM_UNRULE || kind == STORM_RELEASE;
 }
 
 static bool read_event(struct maker *m, const char *time, char *line)

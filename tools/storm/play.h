@@ -135,6 +135,7 @@ struct storm_play {
 	bool expired;      /* tickets may be */
 	unsigned restarts; /* of the cell; twice each, before and behind */
 	uint32_t disk[3];  /* what befalls it: as the event */
+	uint32_t stepped;  /* all steps of clocks, in seconds */
 	bool may_restart;  /* a rule may do it, at any time */
 	bool hindered;     /* something but rights has struck: calls may fail */
 	bool over;         /* the strikes are */

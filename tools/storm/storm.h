@@ -71,9 +71,11 @@ enum {
 	X(CRASH, "crash", "client", NULL, NULL, NULL)      /* a client dies with what it had, and is started again */  \
 	X(RESTART, "restart", NULL, NULL, NULL, NULL)      /* the servers forget all but volumes */                    \
 	X(TICKET, "ticket", "client", "user", "life", NULL) /* a newer ticket for so many seconds */                   \
-	X(DIES, "cell-dies", "after", "ms", "power",                                                                   \
-	  NULL)                                       /* with so many more bytes on its disk; back from it later */    \
-	X(DISK, "disk", "brief", "eio", "full", NULL) /* what befalls so many in 1000 uses of the cell's disk */
+	X(DIES, "cell-dies", "after", "ms", "power", NULL) /* the cell, so many more bytes on; comes back from disk */ \
+	X(DISK, "disk", "brief", "eio", "full", NULL)      /* what befalls so many in 1000 uses of the cell's disk */  \
+	X(CLOCK, "clock", "cell", "ahead", "behind", NULL) /* the cell's (1) or the clients' (0) steps; seconds */     \
+	X(MOVE, "move", "server", NULL, NULL, NULL)   /* the volume lies on that server of the cell from now on */     \
+	X(RELEASE, "release", NULL, NULL, NULL, NULL) /* text: the gate that a rule holds calls or packets at */
 
 enum storm_kind {
 #define STORM_ENUM(name, ...) STORM_##name,
@@ -103,6 +105,7 @@ struct storm_weather {
 	uint32_t conflict_ms;                          /* how long a writer waits for another's; 0: for ever */
 	uint32_t life_s;                               /* of the first tickets */
 	uint32_t disk;                                 /* where the cell is: enum storm_disk */
+	uint32_t servers;                              /* of the cell; 0: one */
 	uint32_t maybe;                                /* how often the rarer way is gone; per 1000 */
 };
 
@@ -127,7 +130,10 @@ enum {
 	STORM_F_TICKET = 128,
 	STORM_F_DISK = 256,  /* the cell's: it fails, and the cell dies on it */
 	STORM_F_MAYBE = 512, /* the rarer of two right ways in the code (rx/maybe.h) */
-	STORM_F_ALL = 1024,
+	STORM_F_CLOCK = 1024,
+	STORM_F_MOVE = 2048, /* the volume, between two servers */
+	STORM_F_HOLD = 4096, /* rules that hold */
+	STORM_F_ALL = 8192,
 };
 
 /* A pure function of its arguments. */
@@ -174,8 +180,11 @@ struct storm_stage_ops {
 	int (*come_back)(struct storm_stage *s, struct rx_error *err);
 	/* Of a thousand uses of its disk: cut short, failed, refused for want of room. */
 	void (*disk)(struct storm_stage *s, const uint32_t per_1000[3]);
+	void (*clock)(struct storm_stage *s, bool cell, int64_t step_s);
+	void (*move)(struct storm_stage *s, unsigned server);
+	void (*release)(struct storm_stage *s, const char *gate);
 	int (*ticket)(struct storm_stage *s, unsigned client, unsigned user, int64_t life_s, struct rx_error *err);
-	/* Nothing strikes any more, and the network loses nothing. */
+	/* Nothing strikes any more, the network loses nothing, the clients' clocks are right. */
 	void (*calm)(struct storm_stage *s);
 };
 

@@ -9,6 +9,7 @@ enum {
 	TRIES = 40,
 	PAUSE_US = 5000000,
 	LONG_LIFE_S = 1000000,
+	STEPS_HARMLESS_S = 100, /* for tickets of hours */
 };
 
 static void cut(struct storm_play *p, unsigned client, bool on)
@@ -135,6 +136,14 @@ static void heal(struct storm_play *p, bool on)
 		p->stage->ops->disk(p->stage, on ? sound : p->disk);
 }
 
+static void step_clock(struct storm_play *p, bool cell, uint32_t ahead, uint32_t behind)
+{
+	p->stepped += ahead + behind;
+	if (p->stepped > STEPS_HARMLESS_S)
+		storm_expire(p);
+	p->stage->ops->clock(p->stage, cell, (int64_t)ahead - behind);
+}
+
 static bool is_possible(const struct storm_stage_ops *ops, enum storm_kind kind)
 {
 	switch (kind) {
@@ -144,6 +153,12 @@ static bool is_possible(const struct storm_stage_ops *ops, enum storm_kind kind)
 		return ops->die;
 	case STORM_DISK:
 		return ops->disk;
+	case STORM_CLOCK:
+		return ops->clock;
+	case STORM_MOVE:
+		return ops->move;
+	case STORM_RELEASE:
+		return ops->release;
 	default:
 		return true;
 	}
@@ -205,6 +220,15 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 	case STORM_DISK:
 		memcpy(p->disk, e->args, sizeof(p->disk));
 		heal(p, false);
+		break;
+	case STORM_CLOCK:
+		step_clock(p, e->args[0], e->args[1], e->args[2]);
+		break;
+	case STORM_MOVE:
+		ops->move(p->stage, e->args[0]);
+		break;
+	case STORM_RELEASE:
+		ops->release(p->stage, e->text);
 		break;
 	default:
 		break;
