@@ -249,14 +249,28 @@ out:
 	return rc;
 }
 
+/* Junk behind a reply is nobody's harm; behind data and OUT it means that more data came than
+ * were announced, and that OUT was read from among them. */
+static void check_end(struct attempt *a)
+{
+	uint8_t byte;
+
+	if (a->code || rx_call_read(a->call, &byte, 1) <= 0)
+		return;
+	rx_error_set(a->err, RX_ORIGIN_RX, RXGEN_CC_UNMARSHAL, EBADMSG, "the reply goes on behind its announced end");
+	a->code = RXGEN_CC_UNMARSHAL;
+}
+
 int rx_rpc_fetch(const struct rx_rpc_client *c, const struct rx_rpc *rpc, const void *in, uint64_t asked,
 		 const struct rx_rpc_sink *sink, uint64_t *got, void *out, struct rx_error *err)
 {
 	struct attempt a = { .c = c, .rpc = rpc, .out = out, .err = err };
 	uint64_t len, count = 0;
 
-	if (begin(&a, in) == 0 && read_length(&a, asked, &len) == 0 && read_data(&a, len, sink, &count) == 0)
+	if (begin(&a, in) == 0 && read_length(&a, asked, &len) == 0 && read_data(&a, len, sink, &count) == 0) {
 		finish(&a);
+		check_end(&a);
+	}
 	if (got)
 		*got = count;
 	return end(&a);

@@ -26,6 +26,7 @@ static void report(uint64_t seeds, uint64_t virtual_us, uint64_t real_us)
 bool sim_seeds(unsigned standard, sim_play_fn *play)
 {
 	uint64_t seeds = setting("UMAFS_SEEDS", standard), first = setting("UMAFS_FIRST_SEED", 1);
+	bool all_twice = setting("UMAFS_TWICE", 0);
 	uint64_t began = rx_now_us(rx_env_posix()), virtual_us = 0, played = 0;
 
 	for (uint64_t i = 0; i < seeds; i++) {
@@ -35,7 +36,7 @@ bool sim_seeds(unsigned standard, sim_play_fn *play)
 		virtual_us += o.virtual_us;
 		if (!o.ok)
 			return false;
-		if (i >= TWICE_FIRST && (first + i) % TWICE_EVERY)
+		if (!all_twice && i >= TWICE_FIRST && (first + i) % TWICE_EVERY)
 			continue;
 		played++;
 		virtual_us += o.virtual_us;

@@ -1,6 +1,6 @@
 /* Plays a test's seeds, as many as UMAFS_SEEDS and from UMAFS_FIRST_SEED on, if these are
- * set; the first few and every thousandth twice, which must have one outcome. Prints how
- * fast that went. Called by the tests of worlds. */
+ * set; the first few and every thousandth, or with UMAFS_TWICE=1 all, twice, which must have
+ * one outcome. Prints how fast that went. Called by the tests of worlds. */
 #ifndef UMAFS_TESTS_SIM_SEEDS_H
 #define UMAFS_TESTS_SIM_SEEDS_H
 

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static const uint32_t fs_ip[] = { SIM_FS_IP };
+static const uint32_t fs_ip[] = { SIM_FS_IP, SIM_FS_IP + 1 };
 
 static struct rx_net *port(void *arg, uint32_t ip, uint16_t number)
 {

@@ -1,4 +1,5 @@
-/* A cell in a world: at SIM_DB_IP and SIM_FS_IP, in memory or on a disk that fails and
+/* A cell in a world: at SIM_DB_IP and SIM_FS_IP (a second file server, if config.nfs is set to
+ * 2, at the next address), in memory or on a disk that fails and
  * crashes, and restarted there as after kill -9. Called by one fiber at a time. */
 #ifndef UMAFS_TESTS_SIM_SITE_H
 #define UMAFS_TESTS_SIM_SITE_H

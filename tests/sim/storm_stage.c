@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/conf.h"
+#include "tests/sim/site.h"
 #include "tests/sim/soft_mmu.h"
-#include "tests/sim/world_net.h"
 #include "tools/storm/inside.h"
 
 enum { RESTLESS = 16 };
@@ -16,6 +15,9 @@ struct world_stage {
 	struct storm_inside inside;
 	struct world *world;
 	struct world_net *net;
+	struct sim_site site;
+	bool power_fails;
+	int64_t cell_ahead_s, clients_ahead_s;
 	struct cell_hooks hooks;
 	const struct storm_plan *plan;
 	struct vfs_source *sources[STORM_CLIENTS + 1];
@@ -78,31 +80,42 @@ static int32_t after(void *arg, const struct cell_rpc *rpc, int32_t code)
 
 static int begin(struct storm_stage *base, const struct storm_plan *plan, struct storm_play *play, struct rx_error *err)
 {
-	static const uint32_t fs_ip[] = { SIM_FS_IP };
 	struct world_stage *s = stage_of(base);
-	struct cell_config config = { .env = base->env,
-				      .name = SIM_CELL,
-				      .db_ip = SIM_DB_IP,
-				      .fs_ip = fs_ip,
-				      .nfs = 1,
-				      .net_arg = s->net,
-				      .hooks = &s->hooks,
-				      .faults = s->inside.rules };
 
 	s->inside.play = play;
 	s->inside.client_ip = SIM_CLIENT_IP;
 	s->hooks = (struct cell_hooks){ before, after, s };
-	config.net = (struct rx_net * (*)(void *, uint32_t, uint16_t)) world_net_port;
-	s->inside.cell = cell_new(&config, err);
-	return s->inside.cell ? storm_inside_tickets(&s->inside, plan, err) : -1;
+	sim_site_init(&s->site, s->world, s->net, plan->weather.disk != STORM_DISK_NONE);
+	s->site.config.nfs = plan->weather.servers == 2 ? 2 : 1;
+	s->site.config.hooks = &s->hooks;
+	s->site.config.faults = s->inside.rules;
+	s->site.config.sync = plan->weather.disk == STORM_DISK_SYNCED;
+	if (sim_site_start(&s->site, err) != 0)
+		return -1;
+	storm_inside_set_cell(&s->inside, s->site.cell);
+	return storm_inside_tickets(&s->inside, plan, err);
 }
 
 static void end(struct storm_stage *base)
 {
 	struct world_stage *s = stage_of(base);
 
-	cell_free(s->inside.cell);
-	s->inside.cell = NULL;
+	storm_inside_set_cell(&s->inside, NULL);
+	sim_site_end(&s->site);
+}
+
+/* Without what befalls the cell's own uses of its disk. */
+static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
+{
+	struct world_stage *s = stage_of(base);
+	int64_t size;
+
+	if (!s->site.disk)
+		return storm_inside_peek(base, fid, buf, cap);
+	sim_disk_set_dice(s->site.disk, &(struct sim_disk_dice){ 0 });
+	size = storm_inside_peek(base, fid, buf, cap);
+	sim_disk_set_dice(s->site.disk, &s->site.dice);
+	return size;
 }
 
 /* ---- clients ---- */
@@ -134,6 +147,58 @@ static void cut(struct storm_stage *base, unsigned id, bool on)
 	world_net_cut(stage_of(base)->net, SIM_CLIENT_IP + id, on);
 }
 
+/* The world's clock is the clients'; the cell's is told by how much it differs. */
+static void set_clocks(struct world_stage *s, int64_t clients_step_s)
+{
+	struct rx_env *env = s->inside.base.env;
+
+	s->clients_ahead_s += clients_step_s;
+	world_set_wall(s->world, env->ops->wall_s(env) + clients_step_s);
+	cell_act_clock(s->site.cell, s->cell_ahead_s - s->clients_ahead_s);
+}
+
+static void step_clock(struct storm_stage *base, bool cell, int64_t step_s)
+{
+	struct world_stage *s = stage_of(base);
+
+	s->cell_ahead_s += cell ? step_s : 0;
+	set_clocks(s, cell ? 0 : step_s);
+}
+
+static void die(struct storm_stage *base, uint32_t after, bool power)
+{
+	struct world_stage *s = stage_of(base);
+
+	if (after && s->site.disk)
+		sim_site_crash_after(&s->site, after);
+	else
+		sim_site_crash(&s->site);
+	s->power_fails = power;
+}
+
+static int come_back(struct storm_stage *base, struct rx_error *err)
+{
+	struct world_stage *s = stage_of(base);
+
+	if (s->power_fails)
+		sim_site_unplug(&s->site);
+	else
+		sim_site_crash(&s->site);
+	storm_inside_set_cell(&s->inside, NULL);
+	if (sim_site_restart(&s->site, err) != 0)
+		return -1;
+	set_clocks(s, 0);
+	storm_inside_set_cell(&s->inside, s->site.cell);
+	return 0;
+}
+
+static void disk(struct storm_stage *base, const uint32_t per_1000[3])
+{
+	const struct sim_disk_dice dice = { .brief = per_1000[0], .eio = per_1000[1], .full = per_1000[2] };
+
+	sim_site_set_dice(&stage_of(base)->site, &dice);
+}
+
 static void calm(struct storm_stage *base)
 {
 	struct world_stage *s = stage_of(base);
@@ -141,6 +206,8 @@ static void calm(struct storm_stage *base)
 
 	world_net_set_link(s->net, &fair);
 	world_net_set_faults(s->net, NULL);
+	sim_site_set_dice(&s->site, &(struct sim_disk_dice){ 0 });
+	set_clocks(s, -s->clients_ahead_s);
 	storm_inside_calm(&s->inside);
 }
 
@@ -151,12 +218,18 @@ static const struct storm_stage_ops ops = {
 	.token = storm_inside_token,
 	.load = load,
 	.store = store,
-	.peek = storm_inside_peek,
+	.peek = peek,
 	.missed = storm_inside_missed,
 	.rule = storm_inside_rule,
 	.unrule = storm_inside_unrule,
 	.cut = cut,
 	.restart = storm_inside_restart,
+	.die = die,
+	.come_back = come_back,
+	.disk = disk,
+	.clock = step_clock,
+	.move = storm_inside_move,
+	.release = storm_inside_release,
 	.ticket = storm_inside_ticket,
 	.calm = calm,
 };
@@ -189,7 +262,10 @@ struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defe
 	s->verdict = verdict;
 	s->counts = counts;
 	s->world = world_new(plan->seed);
+	if (w->maybe)
+		world_set_maybe(s->world, w->maybe);
 	s->inside.base.env = world_env(s->world);
+	storm_inside_begin(&s->inside);
 	s->net = world_net_new(s->world, &link);
 	s->inside.rules = fault_set_new(s->inside.base.env, plan->seed, NULL);
 	world_net_set_faults(s->net, s->inside.rules);
@@ -202,6 +278,7 @@ struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defe
 			snprintf(verdict->broken, sizeof(verdict->broken), "nobody can go on");
 		verdict->ok = false;
 	} else {
+		storm_inside_end(&s->inside);
 		world_net_free(s->net);
 		fault_set_free(s->inside.rules);
 	}

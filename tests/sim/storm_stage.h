@@ -20,7 +20,8 @@ struct sim_outcome storm_in_world(const struct storm_plan *plan, enum storm_defe
 /* What it can do. */
 enum {
 	STORM_WORLD_FAULTS = STORM_F_NET | STORM_F_CUT | STORM_F_RIGHTS | STORM_F_RPC | STORM_F_PACKET | STORM_F_CRASH |
-			     STORM_F_RESTART | STORM_F_TICKET,
+			     STORM_F_RESTART | STORM_F_TICKET | STORM_F_DISK | STORM_F_MAYBE | STORM_F_CLOCK |
+			     STORM_F_MOVE | STORM_F_HOLD,
 };
 
 #endif

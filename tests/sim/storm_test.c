@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/sim/storm_stage.h"
+#include "tests/sim/world.h"
 #include "tests/unit.h"
 
 /* Of what the stage can do, restarts of the server stand outside the usual run: some such
@@ -67,6 +68,7 @@ static void test_storm(void)
 {
 	CU_ASSERT(sim_seeds(100, play));
 	storm_counts_print(&counts, stdout);
+	world_maybe_print(stdout);
 }
 
 static bool play_file(const char *path)

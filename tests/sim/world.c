@@ -286,15 +286,27 @@ void world_sleep_us(struct world *w, uint64_t us)
 	leave(f);
 }
 
-static struct world_maybe_count maybe_counts[] = {
+static struct {
+	const char *name;
+	uint64_t reached, taken;
+} maybe_counts[] = {
 #define COUNT(point) { .name = #point },
 	UMAFS_MAYBES(COUNT)
 #undef COUNT
 };
 
-const struct world_maybe_count *world_maybe_counts(void)
+unsigned world_maybe_print(FILE *out)
 {
-	return maybe_counts;
+	unsigned never = 0;
+
+	fprintf(out, "%d places\n%28s %12s %12s\n", UMAFS_MAYBE_COUNT, "", "reached", "taken");
+	for (unsigned i = 0; i < UMAFS_MAYBE_COUNT; i++) {
+		fprintf(out, "%28s %12llu %12llu%s\n", maybe_counts[i].name,
+			(unsigned long long)maybe_counts[i].reached, (unsigned long long)maybe_counts[i].taken,
+			maybe_counts[i].taken ? "" : " !");
+		never += maybe_counts[i].taken == 0;
+	}
+	return never;
 }
 
 void world_set_maybe(struct world *w, unsigned per_1000)

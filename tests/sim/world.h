@@ -5,6 +5,8 @@
 #ifndef UMAFS_TESTS_SIM_WORLD_H
 #define UMAFS_TESTS_SIM_WORLD_H
 
+#include <stdio.h>
+
 #include "rx/maybe.h"
 
 struct world;
@@ -34,10 +36,6 @@ void world_note(struct world *w, const void *data, size_t len);
 /* Of the places of rx/maybe.h the seed picks some; there the rarer way is taken so many times
  * in a thousand, from now on. Counts are those of all worlds of the process. */
 void world_set_maybe(struct world *w, unsigned per_1000);
-struct world_maybe_count {
-	const char *name;
-	uint64_t reached, taken;
-};
-const struct world_maybe_count *world_maybe_counts(void); /* UMAFS_MAYBE_COUNT of them */
+unsigned world_maybe_print(FILE *out); /* how many were never taken */
 
 #endif

@@ -214,7 +214,7 @@ bool cell_act_move(struct cell *cell, struct cell_fs *from, uint32_t id, struct 
 		rx_cond_wait(&cell->moved, &cell->lock, UINT64_MAX);
 		volume = cell_volume_find(cell, from, id);
 	}
-	moves = volume && volume->fs != to && !cell_volume_find(cell, to, id);
+	moves = volume && volume->kind == AFS_VOLUME_RW && volume->fs != to && !cell_volume_find(cell, to, id);
 	if (moves) {
 		cell_break_volume(&breaks, volume);
 		volume->moved_from = volume->fs;

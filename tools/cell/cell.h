@@ -27,8 +27,8 @@ struct cell_rpc {
 };
 
 /* Consulted around every call. `before`: 0, or the code to abort the call with instead of
- * doing it. `after`: the code to end it with, usually the one it was given. Either may be
- * NULL. */
+ * doing it. `after`, for each `before`: the code to end it with, usually the one it was
+ * given. Either may be NULL. */
 struct cell_hooks {
 	int32_t (*before)(void *arg, const struct cell_rpc *rpc);
 	int32_t (*after)(void *arg, const struct cell_rpc *rpc, int32_t code);

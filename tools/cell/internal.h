@@ -253,7 +253,7 @@ int32_t cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id
  * or a file server's code. */
 int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t off, const void *text, size_t len);
 int32_t cell_act_truncate(struct cell *cell, const struct afs_fid *fid, uint64_t length);
-/* The volume lies elsewhere from now on. False: there already, or there is no such one. */
+/* The volume lies elsewhere from now on. False: there already, no such one, or only a copy. */
 bool cell_act_move(struct cell *cell, struct cell_fs *from, uint32_t volume, struct cell_fs *to);
 /* The next n calls to the volume are refused with the code. */
 bool cell_act_refuse(struct cell *cell, struct cell_fs *fs, uint32_t volume, int32_t code, unsigned n);

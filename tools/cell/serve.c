@@ -89,9 +89,9 @@ static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_
 	identify(rq);
 	if (hooks || audit || faulty)
 		describe(rq, entry->rpc, in, &rpc);
-	code = refuse_ticket(rq);
-	if (code == 0 && hooks && hooks->before)
-		code = hooks->before(hooks->arg, &rpc);
+	code = hooks && hooks->before ? hooks->before(hooks->arg, &rpc) : 0;
+	if (code == 0)
+		code = refuse_ticket(rq);
 	if (code == 0 && rq->service->contact && needs_contact(entry->rpc->opcode))
 		code = cell_contact(rq);
 	if (code == 0 && faulty)

@@ -61,8 +61,12 @@ static struct cell_content *dir_open(struct cell_store *store, const struct cell
 		return NULL;
 	c->content.ops = store->ops;
 	c->store = (struct dir_store *)store;
-	snprintf(c->name, sizeof(c->name), "data/%u.%u.%u.%u", (unsigned)(v->volume->fs - v->volume->cell->fs),
-		 v->volume->id, v->vnode, v->unique);
+	/* There are copies of one number on several servers, but they stay where they are. */
+	if (v->volume->kind == AFS_VOLUME_RW)
+		snprintf(c->name, sizeof(c->name), "data/%u.%u.%u", v->volume->id, v->vnode, v->unique);
+	else
+		snprintf(c->name, sizeof(c->name), "data/%u.%u.%u.%u", (unsigned)(v->volume->fs - v->volume->cell->fs),
+			 v->volume->id, v->vnode, v->unique);
 	return &c->content;
 }
 

@@ -6,7 +6,28 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ADMIN_LIFE_S = 1000000, RULES_MAX = 32 };
+enum {
+	ADMIN_LIFE_S = 1000000,
+	RULES_MAX = 32,
+	INSIDE_RANK = 2, /* above the play's, under which the cell is looked at */
+};
+
+void storm_inside_begin(struct storm_inside *s)
+{
+	rx_mutex_init(&s->lock, s->base.env, (enum rx_rank)INSIDE_RANK, "storm inside");
+}
+
+void storm_inside_end(struct storm_inside *s)
+{
+	rx_mutex_destroy(&s->lock);
+}
+
+void storm_inside_set_cell(struct storm_inside *s, struct cell *cell)
+{
+	rx_mutex_lock(&s->lock);
+	s->cell = cell;
+	rx_mutex_unlock(&s->lock);
+}
 
 /* ---- the cell's hooks ---- */
 
@@ -15,23 +36,23 @@ bool storm_inside_is_store(const struct cell_rpc *rpc)
 	return !strcmp(rpc->service, "fs") && !strncmp(rpc->name, "StoreData", 9);
 }
 
-static void saw(struct storm_inside *s, const struct cell_rpc *rpc, bool over)
+static void saw(struct storm_inside *s, const struct cell_rpc *rpc, enum storm_store what)
 {
 	const struct cm_fid fid = { rpc->fid.volume, rpc->fid.vnode, rpc->fid.unique };
 
 	if (storm_inside_is_store(rpc))
-		storm_saw_store(s->play, rx_addr_ip(&rpc->client) - s->client_ip, rpc->user, &fid, over);
+		storm_saw_store(s->play, rx_addr_ip(&rpc->client) - s->client_ip, rpc->user, &fid, what);
 }
 
 int32_t storm_inside_before(void *arg, const struct cell_rpc *rpc)
 {
-	saw(arg, rpc, false);
+	saw(arg, rpc, STORM_STORE_BEGINS);
 	return 0;
 }
 
 int32_t storm_inside_after(void *arg, const struct cell_rpc *rpc, int32_t code)
 {
-	saw(arg, rpc, true);
+	saw(arg, rpc, code ? STORM_STORE_FAILED : STORM_STORE_DONE);
 	return code;
 }
 
@@ -39,14 +60,13 @@ int32_t storm_inside_after(void *arg, const struct cell_rpc *rpc, int32_t code)
 
 struct cell_vnode *storm_inside_vnode(struct cell *cell, const struct cm_fid *fid)
 {
-	struct cell_volume *volume = cell_volume_find(cell, &cell->fs[0], fid->volume);
+	struct cell_volume *volume = cell_volume_find(cell, NULL, fid->volume);
 
 	return volume ? cell_vnode_find(volume, fid->vnode, fid->unique) : NULL;
 }
 
-int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
+static int64_t look_into(struct cell *cell, const struct cm_fid *fid, uint8_t *buf, size_t cap)
 {
-	struct cell *cell = storm_inside_of(base)->cell;
 	struct cell_vnode *v;
 	int64_t size = -1;
 
@@ -61,21 +81,53 @@ int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, ui
 	return size;
 }
 
-/* The server has something to tell it, or does not know it (any more). */
+int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t *buf, size_t cap)
+{
+	struct storm_inside *s = storm_inside_of(base);
+	int64_t size;
+
+	rx_mutex_lock(&s->lock);
+	size = s->cell ? look_into(s->cell, fid, buf, cap) : -1;
+	rx_mutex_unlock(&s->lock);
+	return size;
+}
+
+/* The volume that is played in. cell->lock held. */
+static struct cell_volume *stage_volume(struct cell *cell)
+{
+	return cell_volume_by_name(cell, "big");
+}
+
+/* Some server has something to tell it, or the volume's does not know it (any more). */
+static bool is_behind(struct cell *cell, uint32_t ip)
+{
+	const struct cell_fs *fs = stage_volume(cell)->fs;
+	bool known = false, behind = false;
+
+	for (unsigned i = 0; i < cell->nfs; i++)
+		for (const struct cell_host *h = cell->fs[i].hosts; h; h = h->next) {
+			if (h->gone || rx_addr_ip(&h->addr) != ip)
+				continue;
+			known |= &cell->fs[i] == fs;
+			behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
+		}
+	return !known || behind;
+}
+
 bool storm_inside_missed(struct storm_stage *base, unsigned client)
 {
 	struct storm_inside *s = storm_inside_of(base);
-	bool known = false, behind = false;
+	bool missed;
 
-	rx_mutex_lock(&s->cell->lock);
-	for (const struct cell_host *h = s->cell->fs[0].hosts; h; h = h->next) {
-		if (h->gone || rx_addr_ip(&h->addr) != s->client_ip + client)
-			continue;
-		known = true;
-		behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
+	rx_mutex_lock(&s->lock);
+	missed = !s->cell;
+	if (s->cell) {
+		rx_mutex_lock(&s->cell->lock);
+		missed = is_behind(s->cell, s->client_ip + client);
+		rx_mutex_unlock(&s->cell->lock);
 	}
-	rx_mutex_unlock(&s->cell->lock);
-	return !known || behind;
+	rx_mutex_unlock(&s->lock);
+	return missed;
 }
 
 /* ---- tickets ---- */
@@ -126,10 +178,33 @@ void storm_inside_unrule(struct storm_stage *base, const char *name)
 	fault_set_remove(storm_inside_of(base)->rules, name, NULL);
 }
 
+void storm_inside_release(struct storm_stage *base, const char *gate)
+{
+	fault_set_release(storm_inside_of(base)->rules, gate);
+}
+
+void storm_inside_move(struct storm_stage *base, unsigned server)
+{
+	struct cell *cell = storm_inside_of(base)->cell;
+	struct cell_volume *volume;
+	struct cell_fs *from;
+	uint32_t id;
+
+	rx_mutex_lock(&cell->lock);
+	volume = stage_volume(cell);
+	from = volume->fs;
+	id = volume->id;
+	rx_mutex_unlock(&cell->lock);
+	cell_act_move(cell, from, id, &cell->fs[server % cell->nfs]);
+}
+
 int storm_inside_restart(struct storm_stage *base, struct rx_error *err)
 {
+	struct cell *cell = storm_inside_of(base)->cell;
+
 	(void)err;
-	cell_act_restart_fs(&storm_inside_of(base)->cell->fs[0]);
+	for (unsigned i = 0; i < cell->nfs; i++)
+		cell_act_restart_fs(&cell->fs[i]);
 	return 0;
 }
 
@@ -140,6 +215,8 @@ void storm_inside_calm(struct storm_inside *s)
 	for (unsigned i = 1; i < RULES_MAX; i++) {
 		snprintf(name, sizeof(name), "s%u", i);
 		fault_set_remove(s->rules, name, NULL);
+		snprintf(name, sizeof(name), "g%u", i);
+		fault_set_release(s->rules, name);
 		for (unsigned u = 0; u < STORM_USERS; u++) {
 			snprintf(name, sizeof(name), "refuse%u%u", u, i);
 			fault_set_remove(s->rules, name, NULL);

@@ -9,6 +9,7 @@
 
 struct storm_inside {
 	struct storm_stage base;
+	struct rx_mutex lock;    /* covers `cell` */
 	struct cell *cell;       /* the stage's; NULL: there is none just now */
 	struct fault_set *rules; /* the stage's */
 	struct storm_play *play;
@@ -20,6 +21,12 @@ static inline struct storm_inside *storm_inside_of(struct storm_stage *s)
 {
 	return (struct storm_inside *)s; /* base is its first member */
 }
+
+/* Before a play, when base.env is known, and after it. */
+void storm_inside_begin(struct storm_inside *s);
+void storm_inside_end(struct storm_inside *s);
+/* Another cell takes the old one's place; NULL: none yet. The old one may be freed then. */
+void storm_inside_set_cell(struct storm_inside *s, struct cell *cell);
 
 /* What the cell's hooks do; arg: the struct storm_inside. */
 int32_t storm_inside_before(void *arg, const struct cell_rpc *rpc);
@@ -38,6 +45,8 @@ int64_t storm_inside_peek(struct storm_stage *base, const struct cm_fid *fid, ui
 bool storm_inside_missed(struct storm_stage *base, unsigned client);
 int storm_inside_rule(struct storm_stage *base, const char *line, struct rx_error *err);
 void storm_inside_unrule(struct storm_stage *base, const char *name);
+void storm_inside_release(struct storm_stage *base, const char *gate);
+void storm_inside_move(struct storm_stage *base, unsigned server);
 int storm_inside_restart(struct storm_stage *base, struct rx_error *err);
 int storm_inside_ticket(struct storm_stage *base, unsigned client, unsigned user, int64_t life_s, struct rx_error *err);
 

@@ -208,6 +208,41 @@ static void packet_rule(struct maker *m, char *text, size_t cap)
 	snprintf(text, cap, "s%u: packet %s", ++m->rules, rules[dice(m, sizeof(rules) / sizeof(rules[0]))]);
 }
 
+/* A cell's clock that goes far ahead ends promises that clients believe in: no server can
+ * help that. Tickets are valid fifteen minutes before their time. */
+static void clock_step(struct maker *m, struct storm_event *e)
+{
+	static const uint32_t far[] = { 5, 50, 1000, 40000, 100000 };
+	bool back = dice(m, 2);
+
+	e->args[0] = dice(m, 2);
+	if (e->args[0])
+		e->args[1 + back] = 1 + dice(m, back ? 300 : 50);
+	else
+		e->args[1 + back] = far[dice(m, 5)];
+}
+
+/* The administrator stands outside of what is played; the director must not wait for what only
+ * the director releases. */
+static void hold(struct maker *m, uint32_t at)
+{
+	static const char *const calls[] = { "StoreData64 times 2",
+					     "FetchData64 times 2",
+					     "FetchStatus prob 30% times 2",
+					     "CreateFile times 1",
+					     "Rename times 1",
+					     "Remove* times 1",
+					     "* prob 10% times 3",
+					     "StoreData64 prob 50% times 9" };
+	struct storm_event *e = add(m, at, STORM_RULE);
+	const char *user = user_names[dice(m, STORM_USERS)];
+
+	snprintf(e->text, sizeof(e->text), "s%u: rpc user %s name %s -> hold g%u", m->rules + 1, user,
+		 calls[dice(m, sizeof(calls) / sizeof(calls[0]))], m->rules + 1);
+	e = add(m, at + dice(m, dice(m, 4) ? 3000000 : 90000000), STORM_RELEASE);
+	snprintf(e->text, sizeof(e->text), "g%u", ++m->rules);
+}
+
 static void strike(struct maker *m, unsigned fault)
 {
 	uint32_t at = dice(m, (uint32_t)m->length_us);
@@ -239,6 +274,21 @@ static void strike(struct maker *m, unsigned fault)
 	case STORM_F_RESTART:
 		add(m, at, STORM_RESTART);
 		break;
+	case STORM_F_DISK:
+		e = add(m, at, dice(m, 2) ? STORM_DIES : STORM_DISK);
+		e->args[0] = e->kind == STORM_DISK ? dice(m, 3) * 50 : dice(m, 2) * dice(m, 20000);
+		e->args[1] = e->kind == STORM_DISK ? dice(m, 3) * 10 : 1 + dice(m, dice(m, 4) ? 3000 : 90000);
+		e->args[2] = e->kind == STORM_DISK ? dice(m, 3) * 500 : dice(m, 2);
+		break;
+	case STORM_F_CLOCK:
+		clock_step(m, add(m, at, STORM_CLOCK));
+		break;
+	case STORM_F_MOVE:
+		add(m, at, STORM_MOVE)->args[0] = dice(m, 2);
+		break;
+	case STORM_F_HOLD:
+		hold(m, at);
+		break;
 	case STORM_F_TICKET:
 		e = add(m, at + dice(m, 200) * 1000000, STORM_TICKET);
 		e->args[0] = dice(m, STORM_CLIENTS);
@@ -264,6 +314,12 @@ static void weather(struct maker *m, unsigned faults)
 	}
 	if (faults & STORM_F_TICKET)
 		w->life_s = 62 + dice(m, 100);
+	if (faults & STORM_F_DISK)
+		w->disk = STORM_DISK_KEPT + dice(m, 2);
+	if (faults & STORM_F_MOVE)
+		w->servers = 2;
+	if (faults & STORM_F_MAYBE)
+		w->maybe = 5 + dice(m, 100);
 }
 
 static int by_time(const void *a, const void *b)
@@ -286,6 +342,10 @@ void storm_plan_make(struct storm_plan *plan, uint64_t seed, unsigned events, un
 	for (unsigned f = 1; f < STORM_F_ALL; f <<= 1)
 		if ((faults & f) && dice(&m, 3) == 0)
 			some |= f;
+	/* A call that is held is carried out at its release, whatever has become of its client: AFS
+	 * has no fence. The model knows of no such calls, so whoever is held stays in touch. */
+	if (some & STORM_F_HOLD)
+		some &= ~(unsigned)(STORM_F_NET | STORM_F_CUT | STORM_F_PACKET | STORM_F_CRASH);
 	weather(&m, some);
 	m.length_us = (uint64_t)events * pace_us[dice(&m, 4)];
 	m.actors = 1u << dice(&m, 3);
@@ -318,7 +378,10 @@ void storm_plan_free(struct storm_plan *plan)
 	X(mixed)                                                                                                       \
 	X(dirty_age_ms)                                                                                                \
 	X(conflict_ms)                                                                                                 \
-	X(life_s)
+	X(life_s)                                                                                                      \
+	X(disk)                                                                                                        \
+	X(servers)                                                                                                     \
+	X(maybe)
 
 static bool is_act(enum storm_kind kind)
 {
@@ -410,7 +473,7 @@ static bool read_actor(const char *w, unsigned *actor)
 
 static bool has_text(enum storm_kind kind)
 {
-	return kind == STORM_RULE || kind == STORM_UNRULE;
+	return kind == STORM_RULE || kind == STORM_UNRULE || kind == STORM_RELEASE;
 }
 
 static bool read_event(struct maker *m, const char *time, char *line)

@@ -23,6 +23,7 @@ struct storm_cell {
 	uint8_t tried;     /* and the last one that was tried */
 	uint8_t floor;     /* what the server holds at least, by fsync's word */
 	uint8_t on_server; /* what it was seen to hold */
+	uint8_t acked;     /* ... when it acknowledged a store */
 	uint8_t seen[STORM_CLIENTS + 1];
 	bool doubt;         /* `last` may have been thrown away, and then its owner was told */
 	bool died;          /* or went with a client */
@@ -134,6 +135,8 @@ struct storm_play {
 	bool ever_denied[STORM_USERS];
 	bool expired;      /* tickets may be */
 	unsigned restarts; /* of the cell; twice each, before and behind */
+	uint32_t disk[3];  /* what befalls it: as the event */
+	uint32_t stepped;  /* all steps of clocks, in seconds */
 	bool may_restart;  /* a rule may do it, at any time */
 	bool hindered;     /* something but rights has struck: calls may fail */
 	bool over;         /* the strikes are */
@@ -218,6 +221,8 @@ void storm_data_check(struct storm_play *p);
 
 /* ---- watch.c: what the server is seen to hold, and what owners are told ---- */
 void storm_event(void *arg, const struct cm_event *ev); /* arg: the client */
+/* The cell has come back from its directory; power: what it had not synced may be gone. */
+void storm_watch_restarted(struct storm_play *p, bool power);
 /* Whether what one client overwrote of another's was told. */
 void storm_watch_check(struct storm_play *p);
 

@@ -225,12 +225,14 @@ void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct
 	*counts = (struct storm_counts){ 0 };
 	*struck = (struct real_struck){ 0 };
 	s->inside.rules = fault_set_new(s->inside.base.env, plan->seed, NULL);
+	storm_inside_begin(&s->inside);
 	storm_play(plan, &s->inside.base, verdict, counts);
 	fault_set_fired(s->inside.rules, struck->rules);
 	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
 		struck->lost += s->ways[c].lost;
 		struck->doubled += s->ways[c].doubled;
 	}
+	storm_inside_end(&s->inside);
 	fault_set_free(s->inside.rules);
 }
 

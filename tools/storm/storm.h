@@ -69,8 +69,13 @@ enum {
 	X(UNRULE, "unrule", NULL, NULL, NULL, NULL)        /* text: its name */                                        \
 	X(CUT, "cut", "client", "ms", NULL, NULL)          /* nothing reaches it or leaves it for so long */           \
 	X(CRASH, "crash", "client", NULL, NULL, NULL)      /* a client dies with what it had, and is started again */  \
-	X(RESTART, "restart", NULL, NULL, NULL, NULL)      /* so does the cell, but for what it has on disk */         \
-	X(TICKET, "ticket", "client", "user", "life", NULL) /* a newer ticket for so many seconds */
+	X(RESTART, "restart", NULL, NULL, NULL, NULL)      /* the servers forget all but volumes */                    \
+	X(TICKET, "ticket", "client", "user", "life", NULL) /* a newer ticket for so many seconds */                   \
+	X(DIES, "cell-dies", "after", "ms", "power", NULL) /* the cell, so many more bytes on; comes back from disk */ \
+	X(DISK, "disk", "brief", "eio", "full", NULL)      /* what befalls so many in 1000 uses of the cell's disk */  \
+	X(CLOCK, "clock", "cell", "ahead", "behind", NULL) /* the cell's (1) or the clients' (0) steps; seconds */     \
+	X(MOVE, "move", "server", NULL, NULL, NULL)   /* the volume lies on that server of the cell from now on */     \
+	X(RELEASE, "release", NULL, NULL, NULL, NULL) /* text: the gate that a rule holds calls or packets at */
 
 enum storm_kind {
 #define STORM_ENUM(name, ...) STORM_##name,
@@ -99,7 +104,12 @@ struct storm_weather {
 	uint32_t dirty_age_ms;                         /* after which changes are stored */
 	uint32_t conflict_ms;                          /* how long a writer waits for another's; 0: for ever */
 	uint32_t life_s;                               /* of the first tickets */
+	uint32_t disk;                                 /* where the cell is: enum storm_disk */
+	uint32_t servers;                              /* of the cell; 0: one */
+	uint32_t maybe;                                /* how often the rarer way is gone; per 1000 */
 };
+
+enum storm_disk { STORM_DISK_NONE, STORM_DISK_KEPT, STORM_DISK_SYNCED }; /* through kill -9; power failures too */
 
 struct storm_plan {
 	uint64_t seed; /* of the stage's own dice */
@@ -118,7 +128,12 @@ enum {
 	STORM_F_CRASH = 32,
 	STORM_F_RESTART = 64,
 	STORM_F_TICKET = 128,
-	STORM_F_ALL = 256,
+	STORM_F_DISK = 256,  /* the cell's: it fails, and the cell dies on it */
+	STORM_F_MAYBE = 512, /* the rarer of two right ways in the code (rx/maybe.h) */
+	STORM_F_CLOCK = 1024,
+	STORM_F_MOVE = 2048, /* the volume, between two servers */
+	STORM_F_HOLD = 4096, /* rules that hold */
+	STORM_F_ALL = 8192,
 };
 
 /* A pure function of its arguments. */
@@ -135,7 +150,7 @@ struct storm_stage;
 struct storm_play;
 
 /* The functions are called on the play's threads, without locks. Those of faults that the
- * stage cannot do are NULL. */
+ * stage cannot do are NULL: those do not strike. */
 struct storm_stage_ops {
 	/* Before anything else: a cell with the users alice, bob and admin, and a volume at
 	 * stage->root where admin may do everything. `play` is who is told of stores. */
@@ -159,8 +174,17 @@ struct storm_stage_ops {
 	void (*unrule)(struct storm_stage *s, const char *name);
 	void (*cut)(struct storm_stage *s, unsigned client, bool on);
 	int (*restart)(struct storm_stage *s, struct rx_error *err);
+	/* The cell dies once it has written so many more bytes (0: now), at the latest when it
+	 * comes back from its directory; power: what it had not synced by then may be gone. */
+	void (*die)(struct storm_stage *s, uint32_t after, bool power);
+	int (*come_back)(struct storm_stage *s, struct rx_error *err);
+	/* Of a thousand uses of its disk: cut short, failed, refused for want of room. */
+	void (*disk)(struct storm_stage *s, const uint32_t per_1000[3]);
+	void (*clock)(struct storm_stage *s, bool cell, int64_t step_s);
+	void (*move)(struct storm_stage *s, unsigned server);
+	void (*release)(struct storm_stage *s, const char *gate);
 	int (*ticket)(struct storm_stage *s, unsigned client, unsigned user, int64_t life_s, struct rx_error *err);
-	/* Nothing strikes any more, and the network loses nothing. */
+	/* Nothing strikes any more, the network loses nothing, the clients' clocks are right. */
 	void (*calm)(struct storm_stage *s);
 };
 
@@ -174,8 +198,10 @@ struct storm_stage {
 };
 
 /* A StoreData under way at the server: before it is carried out, and after. user: as the
- * server knows it. To be called by stages that can peek. */
-void storm_saw_store(struct storm_play *play, unsigned client, const char *user, const struct cm_fid *fid, bool over);
+ * server knows it; DONE: it is acknowledged next. To be called by stages that can peek. */
+enum storm_store { STORM_STORE_BEGINS, STORM_STORE_FAILED, STORM_STORE_DONE };
+void storm_saw_store(struct storm_play *play, unsigned client, const char *user, const struct cm_fid *fid,
+		     enum storm_store what);
 
 /* ---- playing ---- */
 

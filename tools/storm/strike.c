@@ -9,6 +9,7 @@ enum {
 	TRIES = 40,
 	PAUSE_US = 5000000,
 	LONG_LIFE_S = 1000000,
+	STEPS_HARMLESS_S = 100, /* for tickets of hours */
 };
 
 static void cut(struct storm_play *p, unsigned client, bool on)
@@ -114,6 +115,60 @@ void storm_expire(struct storm_play *p)
 	rx_mutex_unlock(&p->lock);
 }
 
+/* Away for `ms`; nothing else strikes meanwhile. */
+static int die(struct storm_play *p, uint32_t after, uint32_t ms, bool power, struct rx_error *err)
+{
+	power = power && p->plan->weather.disk == STORM_DISK_SYNCED;
+	p->stage->ops->die(p->stage, after, power);
+	storm_pause(p, ms * UINT64_C(1000));
+	if (p->stage->ops->come_back(p->stage, err) != 0)
+		return -1;
+	storm_watch_restarted(p, power);
+	return 0;
+}
+
+/* The disk works while something is done that must come about. */
+static void heal(struct storm_play *p, bool on)
+{
+	static const uint32_t sound[3];
+
+	if (p->stage->ops->disk)
+		p->stage->ops->disk(p->stage, on ? sound : p->disk);
+}
+
+static void step_clock(struct storm_play *p, bool cell, uint32_t ahead, uint32_t behind)
+{
+	p->stepped += ahead + behind;
+	if (p->stepped > STEPS_HARMLESS_S)
+		storm_expire(p);
+	p->stage->ops->clock(p->stage, cell, (int64_t)ahead - behind);
+}
+
+static bool is_possible(const struct storm_stage_ops *ops, enum storm_kind kind)
+{
+	switch (kind) {
+	case STORM_RESTART:
+		return ops->restart;
+	case STORM_DIES:
+		return ops->die;
+	case STORM_DISK:
+		return ops->disk;
+	case STORM_CLOCK:
+		return ops->clock;
+	case STORM_MOVE:
+		return ops->move;
+	case STORM_RELEASE:
+		return ops->release;
+	default:
+		return true;
+	}
+}
+
+static bool is_restart(const struct storm_event *e)
+{
+	return e->kind == STORM_RESTART || e->kind == STORM_DIES;
+}
+
 static void strike(struct storm_play *p, const struct storm_event *e)
 {
 	const struct storm_stage_ops *ops = p->stage->ops;
@@ -124,12 +179,14 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 	p->counts->done[e->kind]++;
 	if (e->kind != STORM_RIGHTS && e->kind != STORM_REFUSE)
 		p->hindered = true;
-	p->restarts += e->kind == STORM_RESTART;
+	p->restarts += is_restart(e);
 	p->may_restart = p->may_restart || strstr(e->text, "-> restart");
 	rx_mutex_unlock(&p->lock);
 	switch (e->kind) {
 	case STORM_RIGHTS:
+		heal(p, true);
 		storm_set_rights(p, e->args[0] % STORM_DIRS, e->args[1] % STORM_USERS, e->args[2] & STORM_ALL_RIGHTS);
+		heal(p, false);
 		break;
 	case STORM_REFUSE:
 		refuse(p, e->args[0] % STORM_USERS, e->args[1]);
@@ -147,7 +204,9 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 		cut(p, e->args[0] % STORM_CLIENTS, true);
 		break;
 	case STORM_CRASH:
+		heal(p, true);
 		crash(p, e->args[0] % STORM_CLIENTS);
+		heal(p, false);
 		break;
 	case STORM_RESTART:
 		rc = ops->restart(p->stage, &err);
@@ -155,11 +214,27 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 	case STORM_TICKET:
 		rc = ops->ticket(p->stage, e->args[0] % STORM_CLIENTS, e->args[1] % STORM_USERS, e->args[2], &err);
 		break;
+	case STORM_DIES:
+		rc = die(p, e->args[0], e->args[1], e->args[2], &err);
+		break;
+	case STORM_DISK:
+		memcpy(p->disk, e->args, sizeof(p->disk));
+		heal(p, false);
+		break;
+	case STORM_CLOCK:
+		step_clock(p, e->args[0], e->args[1], e->args[2]);
+		break;
+	case STORM_MOVE:
+		ops->move(p->stage, e->args[0]);
+		break;
+	case STORM_RELEASE:
+		ops->release(p->stage, e->text);
+		break;
 	default:
 		break;
 	}
 	rx_mutex_lock(&p->lock);
-	p->restarts += e->kind == STORM_RESTART;
+	p->restarts += is_restart(e);
 	storm_trace(p, e, "");
 	rx_mutex_unlock(&p->lock);
 	if (rc != 0)
@@ -174,7 +249,8 @@ void storm_direct(struct storm_play *p)
 		if (e->kind < STORM_ACT_COUNT)
 			continue;
 		director_wait(p, p->begin_us + e->at_us);
-		strike(p, e);
+		if (is_possible(p->stage->ops, e->kind))
+			strike(p, e);
 	}
 	director_wait(p, p->begin_us + (p->plan->n ? p->plan->events[p->plan->n - 1].at_us : 0));
 }

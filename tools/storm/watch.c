@@ -53,6 +53,7 @@ static void went_back(struct storm_play *p, unsigned file, unsigned cell, uint8_
 		p->regresses[p->nregresses++] = (struct storm_regress){ .file = file, .cell = cell, .clients = others };
 	cover(k);
 	k->floor = value < k->floor ? value : k->floor;
+	k->acked = value < k->acked ? value : k->acked;
 	memset(k->seen, 0, sizeof(k->seen));
 }
 
@@ -79,6 +80,15 @@ static void look_at_cell(struct storm_play *p, unsigned file, unsigned cell, uin
 		storm_broken(p, NULL, "file %u cell %u: the value %u of %u came in another's name", file, cell, value,
 			     author);
 	k->on_server = value;
+}
+
+static bool is_storing(const struct storm_storing *s)
+{
+	for (unsigned c = 0; c < STORM_CLIENTS; c++)
+		for (unsigned u = 0; u < STORM_USERS; u++)
+			if (s->now[c][u] > 0)
+				return true;
+	return false;
 }
 
 static void look_at_file(struct storm_play *p, unsigned file)
@@ -115,7 +125,15 @@ static bool same(const struct cm_fid *a, const struct cm_fid *b)
 	return a->volume == b->volume && a->vnode == b->vnode && a->unique == b->unique;
 }
 
-void storm_saw_store(struct storm_play *p, unsigned client, const char *user, const struct cm_fid *fid, bool over)
+/* What has been seen of a store that is still under way may never be acknowledged. */
+static void acknowledge(struct storm_play *p, unsigned file)
+{
+	for (unsigned c = 0; c < STORM_CELLS && !is_storing(&p->storing[file]); c++)
+		p->files[file].cells[c].acked = p->files[file].cells[c].on_server;
+}
+
+void storm_saw_store(struct storm_play *p, unsigned client, const char *user, const struct cm_fid *fid,
+		     enum storm_store what)
 {
 	int u = user_of(user);
 
@@ -129,18 +147,50 @@ void storm_saw_store(struct storm_play *p, unsigned client, const char *user, co
 
 		if (!same(&p->files[f].fid, fid))
 			continue;
-		if (!over) {
+		if (what == STORM_STORE_BEGINS) {
 			s->now[client][u]++;
 			continue;
 		}
 		p->counts->stores++;
-		s->now[client][u]--;
+		if (s->now[client][u] == 0)
+			storm_broken(p, NULL, "a store of %s ends at the server that never began", user);
+		s->now[client][u] -= s->now[client][u] > 0;
 		s->since[client][u] = true;
 		look_at_file(p, f);
 		unsure_of_overlapping(p, f);
+		if (what == STORM_STORE_DONE)
+			acknowledge(p, f);
 		memset(s->since, 0, sizeof(s->since));
 	}
 	rx_mutex_unlock(&p->lock);
+}
+
+static void look_again(struct storm_play *p, unsigned file, unsigned cell, uint8_t value, bool power)
+{
+	struct storm_cell *k = &p->files[file].cells[cell];
+	uint8_t low = power ? k->acked : k->on_server;
+
+	if (storm_cell_owner(p, cell, NULL) != STORM_CONTESTED && (value < low || value > k->tried))
+		storm_broken(p, NULL, "file %u cell %u: the cell came back with %u, it had %u, acknowledged %u%s", file,
+			     cell, value, k->on_server, k->acked, power ? ", the power failed" : "");
+	k->on_server = value;
+}
+
+void storm_watch_restarted(struct storm_play *p, bool power)
+{
+	uint8_t *now = malloc(STORM_SIZE);
+
+	rx_mutex_lock(&p->lock);
+	for (unsigned f = 0; f < STORM_FILES && p->can_peek; f++) {
+		if (p->stage->ops->peek(p->stage, &p->files[f].fid, now, STORM_SIZE) != STORM_SIZE) {
+			storm_broken(p, NULL, "file %u is not what it was when the cell comes back", f);
+			break;
+		}
+		for (unsigned c = 0; c < STORM_CELLS; c++)
+			look_again(p, f, c, now[storm_cell_offset(c)], power);
+	}
+	rx_mutex_unlock(&p->lock);
+	free(now);
 }
 
 /* ---- events ---- */
