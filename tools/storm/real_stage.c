@@ -1,5 +1,5 @@
-/* See real_stage.h. The clients' sockets are cut and lose datagrams by rough_net.c, the cell
- * obeys rpc rules; loads and stores are the processor's own. Called by harness/storm.c; the
+/* See real_stage.h. The clients' sockets are cut, lose datagrams and obey packet rules by
+ * rough_net.c, the cell obeys rpc rules; loads and stores are the processor's own. Called by harness/storm.c; the
  * stage's functions by the threads of a play. */
 #include "tools/storm/real_stage.h"
 
@@ -15,6 +15,7 @@
 
 enum {
 	CLIENT_LIFE_S = 1000000,
+	KNOWN_NETWORK = 0x0a000000, /* 10.0.0.0: of the addresses that plans have */
 	CLIENT_HOST = 101,
 	CLIENT_PORT = 7001,
 	TRIES = 16,
@@ -68,7 +69,9 @@ static int begin(struct storm_stage *base, const struct storm_plan *plan, struct
 
 	s->inside.play = play;
 	for (unsigned c = 0; c <= STORM_CLIENTS; c++)
-		s->ways[c] = (struct rough_way){ .seed = plan->seed + c };
+		s->ways[c] = (struct rough_way){ .seed = plan->seed + c,
+						 .rules = s->inside.rules,
+						 .known = rx_addr_ipv4(KNOWN_NETWORK + CLIENT_HOST + c, CLIENT_PORT) };
 	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
 		s->ways[c].loss = plan->weather.loss;
 		s->ways[c].duplicate = plan->weather.duplicate;
