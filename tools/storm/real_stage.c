@@ -91,12 +91,12 @@ static void end(struct storm_stage *base)
 
 /* ---- clients ---- */
 
-static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs)
+static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs,
+		  struct rx_error *err)
 {
 	struct real_stage *s = stage_of(base);
-	struct rx_error err;
 
-	cm->net = rough_net_new(base->env, s->network + CLIENT_HOST + id, CLIENT_PORT, &s->ways[id], &err);
+	cm->net = rough_net_new(base->env, s->network + CLIENT_HOST + id, CLIENT_PORT, &s->ways[id], err);
 	cm->confdir = s->dir;
 	cm->dead_time_s = DEAD_S;
 	cm->retry_limit_s = RETRY_S;
