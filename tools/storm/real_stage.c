@@ -20,6 +20,10 @@ enum {
 	CLIENT_PORT = 7001,
 	TRIES = 16,
 	CUT_MS = 3000,
+	SHORT_LIFE_S = 10000,
+	TICKET_REST_S = 60,
+	TICKET_S = 6,
+	TICKETS_US = 8000000,
 	DEAD_S = 5,
 	RETRY_S = 10
 };
@@ -180,6 +184,7 @@ static const struct storm_stage_ops ops = {
 	.rule = storm_inside_rule,
 	.unrule = storm_inside_unrule,
 	.cut = cut,
+	.restart = storm_inside_restart,
 	.ticket = storm_inside_ticket,
 	.calm = calm,
 };
@@ -243,10 +248,25 @@ static bool is_slow(const struct storm_event *e)
 	return e->kind == STORM_RULE && strstr(e->text, "-> moved");
 }
 
+/* Behind those that are there and not later. */
+static void add(struct storm_plan *plan, size_t n, const struct storm_event *e)
+{
+	struct storm_event hurried = *e;
+
+	while (n > 0 && plan->events[n - 1].at_us > hurried.at_us) {
+		plan->events[n] = plan->events[n - 1];
+		n--;
+	}
+	plan->events[n] = hurried;
+}
+
 void real_stage_hurry(struct storm_plan *plan)
 {
 	size_t n = 0;
 
+	/* A ticket that ends within a minute makes no new connection. */
+	if (plan->weather.life_s < SHORT_LIFE_S)
+		plan->weather.life_s = TICKET_REST_S + 1 + plan->weather.life_s % TICKET_S;
 	for (size_t i = 0; i < plan->n; i++) {
 		struct storm_event *e = &plan->events[i];
 
@@ -254,7 +274,11 @@ void real_stage_hurry(struct storm_plan *plan)
 			continue;
 		if (e->kind == STORM_CUT)
 			e->args[1] %= CUT_MS;
-		plan->events[n++] = *e;
+		if (e->kind == STORM_TICKET) {
+			e->at_us %= TICKETS_US;
+			e->args[2] = TICKET_REST_S + 1 + e->args[2] % TICKET_S;
+		}
+		add(plan, n++, e);
 	}
 	plan->n = n;
 }
