@@ -120,10 +120,12 @@ static int64_t peek(struct storm_stage *base, const struct cm_fid *fid, uint8_t 
 
 /* ---- clients ---- */
 
-static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs)
+static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs,
+		  struct rx_error *err)
 {
 	struct world_stage *s = stage_of(base);
 
+	(void)err;
 	cm->net = world_net_port(s->net, SIM_CLIENT_IP + id, 7001);
 	cm->confdir = sim_confdir();
 	vfs->source = s->sources[id] = soft_mmu_new(base->env, vfs->mode, RESTLESS);

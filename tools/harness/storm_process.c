@@ -64,7 +64,8 @@ int storm_process_start(struct storm_process *p, const struct storm_plan *plan, 
 		return rx_error_errno(err, errno, "a process for a play");
 	}
 	p->pipe = fds[0];
-	p->deadline_us = rx_now_us(rx_env_posix()) + PLAY_S * UINT64_C(1000000);
+	p->began_us = rx_now_us(rx_env_posix());
+	p->deadline_us = p->began_us + PLAY_S * UINT64_C(1000000);
 	return 0;
 }
 

@@ -14,7 +14,7 @@ struct storm_process {
 	pid_t pid; /* 0: not started, or reaped */
 	int pipe;  /* readable when it has ended; -1 */
 	uint64_t seed;
-	uint64_t deadline_us; /* when it counts as hanging */
+	uint64_t began_us, deadline_us; /* then it counts as hanging */
 	char dir[STORM_DIR];
 };
 

@@ -196,17 +196,29 @@ static void end_one(struct storm_run *r, struct storm_process *p)
 	r->failed[r->nfailed++].verdict = result.verdict;
 }
 
+/* The play that has been going on for longest. */
+static const struct storm_process *oldest(const struct storm_run *r)
+{
+	const struct storm_process *old = NULL;
+
+	for (unsigned i = 0; i < r->options->beside; i++)
+		if (r->processes[i].pid && (!old || r->processes[i].began_us < old->began_us))
+			old = &r->processes[i];
+	return old;
+}
+
 static void tell_progress(struct storm_run *r)
 {
+	const struct storm_process *old = oldest(r);
 	uint64_t now = now_us();
 
-	if (now < r->progress_us)
+	if (now < r->progress_us || !old)
 		return;
 	r->progress_us = now + PROGRESS_S * UINT64_C(1000000);
-	printf("after %.1f min: %" PRIu64 " plays, %" PRIu64 " operations, %" PRIu64 " faults; seed %" PRIu64
-	       " is the newest\n",
+	printf("after %.1f min: %" PRIu64 " plays, %" PRIu64 " operations, %" PRIu64
+	       " faults; under way: %u, seed %" PRIu64 " for %.0f s\n",
 	       (double)(now - r->began_us) / 6e7, r->tally.counts.plays, storm_tally_operations(&r->tally),
-	       storm_tally_faults(&r->tally), r->options->seed + r->begun - 1);
+	       storm_tally_faults(&r->tally), r->running, old->seed, (double)(now - old->began_us) / 1e6);
 	fflush(stdout);
 }
 

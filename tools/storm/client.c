@@ -29,7 +29,7 @@ int storm_client_begin(struct storm_play *p, unsigned id, struct rx_error *err)
 		cm.trace = trace_client;
 	c->play = p;
 	c->id = id;
-	if (p->stage->ops->client(p->stage, id, &cm, &vfs) != 0)
+	if (p->stage->ops->client(p->stage, id, &cm, &vfs, err) != 0)
 		return -1;
 	c->cm = cm_new(&cm, err);
 	vfs.cm = c->cm;

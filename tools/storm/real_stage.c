@@ -1,5 +1,5 @@
-/* See real_stage.h. The clients' sockets are cut and lose datagrams by rough_net.c, the cell
- * obeys rpc rules; loads and stores are the processor's own. Called by harness/storm.c; the
+/* See real_stage.h. The clients' sockets are cut, lose datagrams and obey packet rules by
+ * rough_net.c, the cell obeys rpc rules; loads and stores are the processor's own. Called by harness/storm.c; the
  * stage's functions by the threads of a play. */
 #include "tools/storm/real_stage.h"
 
@@ -15,10 +15,15 @@
 
 enum {
 	CLIENT_LIFE_S = 1000000,
+	KNOWN_NETWORK = 0x0a000000, /* 10.0.0.0: of the addresses that plans have */
 	CLIENT_HOST = 101,
 	CLIENT_PORT = 7001,
 	TRIES = 16,
 	CUT_MS = 3000,
+	SHORT_LIFE_S = 10000,
+	TICKET_REST_S = 60,
+	TICKET_S = 6,
+	TICKETS_US = 8000000,
 	DEAD_S = 5,
 	RETRY_S = 10
 };
@@ -68,7 +73,9 @@ static int begin(struct storm_stage *base, const struct storm_plan *plan, struct
 
 	s->inside.play = play;
 	for (unsigned c = 0; c <= STORM_CLIENTS; c++)
-		s->ways[c] = (struct rough_way){ .seed = plan->seed + c };
+		s->ways[c] = (struct rough_way){ .seed = plan->seed + c,
+						 .rules = s->inside.rules,
+						 .known = rx_addr_ipv4(KNOWN_NETWORK + CLIENT_HOST + c, CLIENT_PORT) };
 	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
 		s->ways[c].loss = plan->weather.loss;
 		s->ways[c].duplicate = plan->weather.duplicate;
@@ -88,12 +95,12 @@ static void end(struct storm_stage *base)
 
 /* ---- clients ---- */
 
-static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs)
+static int client(struct storm_stage *base, unsigned id, struct cm_config *cm, struct vfs_config *vfs,
+		  struct rx_error *err)
 {
 	struct real_stage *s = stage_of(base);
-	struct rx_error err;
 
-	cm->net = rough_net_new(base->env, s->network + CLIENT_HOST + id, CLIENT_PORT, &s->ways[id], &err);
+	cm->net = rough_net_new(base->env, s->network + CLIENT_HOST + id, CLIENT_PORT, &s->ways[id], err);
 	cm->confdir = s->dir;
 	cm->dead_time_s = DEAD_S;
 	cm->retry_limit_s = RETRY_S;
@@ -177,6 +184,7 @@ static const struct storm_stage_ops ops = {
 	.rule = storm_inside_rule,
 	.unrule = storm_inside_unrule,
 	.cut = cut,
+	.restart = storm_inside_restart,
 	.ticket = storm_inside_ticket,
 	.calm = calm,
 };
@@ -242,10 +250,25 @@ static bool is_slow(const struct storm_event *e)
 	return e->kind == STORM_RULE && strstr(e->text, "-> moved");
 }
 
+/* Behind those that are there and not later. */
+static void add(struct storm_plan *plan, size_t n, const struct storm_event *e)
+{
+	struct storm_event hurried = *e;
+
+	while (n > 0 && plan->events[n - 1].at_us > hurried.at_us) {
+		plan->events[n] = plan->events[n - 1];
+		n--;
+	}
+	plan->events[n] = hurried;
+}
+
 void real_stage_hurry(struct storm_plan *plan)
 {
 	size_t n = 0;
 
+	/* A ticket that ends within a minute makes no new connection. */
+	if (plan->weather.life_s < SHORT_LIFE_S)
+		plan->weather.life_s = TICKET_REST_S + 1 + plan->weather.life_s % TICKET_S;
 	for (size_t i = 0; i < plan->n; i++) {
 		struct storm_event *e = &plan->events[i];
 
@@ -253,7 +276,11 @@ void real_stage_hurry(struct storm_plan *plan)
 			continue;
 		if (e->kind == STORM_CUT)
 			e->args[1] %= CUT_MS;
-		plan->events[n++] = *e;
+		if (e->kind == STORM_TICKET) {
+			e->at_us %= TICKETS_US;
+			e->args[2] = TICKET_REST_S + 1 + e->args[2] % TICKET_S;
+		}
+		add(plan, n++, e);
 	}
 	plan->n = n;
 }

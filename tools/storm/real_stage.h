@@ -8,7 +8,10 @@
 #include "tools/storm/storm.h"
 
 /* What it can do in seconds. */
-enum { STORM_REAL_FAULTS = STORM_F_NET | STORM_F_CUT | STORM_F_RIGHTS | STORM_F_RPC | STORM_F_CRASH };
+enum {
+	STORM_REAL_FAULTS = STORM_F_NET | STORM_F_CUT | STORM_F_RIGHTS | STORM_F_RPC | STORM_F_PACKET | STORM_F_CRASH |
+			    STORM_F_RESTART | STORM_F_TICKET
+};
 
 /* How often faults met somebody: rules by what they do, datagrams. */
 struct real_struck {

@@ -158,7 +158,8 @@ struct storm_stage_ops {
 		     struct rx_error *err);
 	void (*end)(struct storm_stage *s);
 	/* Fills in what a client (STORM_ADMIN too) needs: env, net, confdir; source or mode. */
-	int (*client)(struct storm_stage *s, unsigned client, struct cm_config *cm, struct vfs_config *vfs);
+	int (*client)(struct storm_stage *s, unsigned client, struct cm_config *cm, struct vfs_config *vfs,
+		      struct rx_error *err);
 	/* What cm_token_open takes; user STORM_USERS: admin. Valid until the next call. */
 	const char *(*token)(struct storm_stage *s, unsigned client, unsigned user);
 	/* One byte through a mapping; -1: SIGBUS. */
