@@ -611,7 +611,7 @@ static void on_fatal(int sig)
 {
 	struct nth_report r = nth_report();
 
-	printf("    signal %d; %s failed in %s\n", sig, r.call ? r.call : "nothing", nth_place(r.at));
+	printf("    signal %d; %s failed in %s\n", sig, r.call, nth_place(NULL, r.at));
 	fflush(stdout);
 	_exit(1);
 }
@@ -643,8 +643,8 @@ static bool run_case(struct attempt *a)
 	waitpid(pid, &status, 0);
 	if (a->verdict->ended && a->verdict->sound)
 		return true;
-	printf("  %s, n = %u+%u: %s failed in %s; status %#x\n", a->op->name, a->n, a->burst,
-	       a->verdict->report.call ? a->verdict->report.call : "?", nth_place(a->verdict->report.at), status);
+	printf("  %s, n = %u+%u: %s failed in %s; status %#x\n", a->op->name, a->n, a->burst, a->verdict->report.call,
+	       nth_place(NULL, a->verdict->report.at), status);
 	return false;
 }
 
