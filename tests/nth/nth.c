@@ -25,6 +25,7 @@ struct live {
 static struct nth_shared *shared;
 static struct nth_place *places;
 static bool (*scope)(void);
+static bool alone;                                       /* a program that counts from its start to its end */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the books */
 static struct live live[LIVE];
 static unsigned serial;
@@ -64,8 +65,7 @@ static void __attribute__((constructor)) begin(void)
 	places = map_file(dir ? path : NULL, NTH_PLACES_SIZE);
 	shared = map_file(report, sizeof(*shared));
 	json_set_alloc_funcs(json_malloc, free);
-	if (report && shared->n)
-		shared->armed = true;
+	alone = report && shared->n && !shared->later && !strcmp(shared->program, program_invocation_short_name);
 }
 
 static void __attribute__((destructor)) finish(void)
@@ -74,7 +74,7 @@ static void __attribute__((destructor)) finish(void)
 
 	if (!getenv("UMAFS_NTH_REPORT"))
 		return;
-	shared->armed = false;
+	alone = false;
 	d = opendir("/proc/self/fd");
 	for (shared->descriptors = 0; d && readdir(d);)
 		shared->descriptors++;
@@ -104,7 +104,7 @@ bool nth_fails_from(const char *call, bool allocation, uintptr_t at, uintptr_t f
 	unsigned n;
 	bool yes;
 
-	if (!shared || !shared->armed || (scope && !scope()))
+	if (!shared || !(shared->armed || alone) || (scope && !scope()))
 		return false;
 	at -= (uintptr_t)&__executable_start;
 	from -= (uintptr_t)&__executable_start;
@@ -143,6 +143,11 @@ void nth_arm(unsigned n, unsigned burst)
 	shared->burst = burst;
 	shared->report = (struct nth_report){ 0 };
 	__atomic_store_n(&shared->armed, true, __ATOMIC_SEQ_CST);
+}
+
+void nth_arm_as_asked(void)
+{
+	nth_arm(shared->n, shared->burst);
 }
 
 void nth_disarm(void)

@@ -16,6 +16,7 @@ enum { NTH_CALL_MAX = 32, NTH_ORDER_MAX = 1 << 15 };
 void nth_scope(bool (*counts)(void));
 /* From now on calls are counted from 1; those from the n-th on, `burst` of them, fail. */
 void nth_arm(unsigned n, unsigned burst);
+void nth_arm_as_asked(void); /* by $UMAFS_NTH_REPORT */
 void nth_disarm(void);
 /* Of the last time armed: how many calls there were; whether one failed, and from where. */
 struct nth_report {
@@ -26,9 +27,11 @@ struct nth_report {
 struct nth_report nth_report(void);
 
 /* What a program of its own is told and tells, in the file $UMAFS_NTH_REPORT: armed from its
- * start when n is not 0; its forked children count along. */
+ * start when n is not 0; its children count along, if they are `program` too. */
 struct nth_shared {
 	unsigned n, burst, variant;
+	char program[NTH_CALL_MAX];
+	bool later; /* only from nth_arm_as_asked on */
 	bool armed;
 	struct nth_report report;
 	unsigned descriptors;          /* at its end */

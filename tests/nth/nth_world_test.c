@@ -4,7 +4,7 @@
  *
  * Each case runs in a child of its own, so that one that crashes hides no other.
  *	UMAFS_NTH=OPERATION[:N]   only this one, this place
- *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them (default 11) */
+ *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them; 0: none (default 11) */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -668,7 +668,7 @@ static bool all_places(struct attempt *a, const char *only)
 	calls = a->verdict->report.calls;
 	allocations = a->verdict->report.allocations;
 	/* Other places in other operations. */
-	a->n = colon ? (unsigned)atoi(colon + 1) : 1 + (unsigned)(a->op - operations) % step;
+	a->n = colon ? (unsigned)atoi(colon + 1) : step ? 1 + (unsigned)(a->op - operations) % step : calls + 1;
 	for (; a->n <= calls; a->n += colon ? calls : step) {
 		bad += !run_case(a);
 		tolerated += a->verdict->tolerated;

@@ -98,6 +98,8 @@ void run_start(struct run *r, char **argv)
 	shared->burst = r->burst;
 	shared->variant = r->variant;
 	shared->armed = false;
+	shared->later = r->later;
+	snprintf(shared->program, sizeof(shared->program), "%s", r->program);
 	shared->report = (struct nth_report){ 0 };
 	snprintf(report, sizeof(report), "UMAFS_NTH_REPORT=%s", report_path);
 	env[n++] = report;
@@ -164,8 +166,8 @@ static void print_indented(const char *text)
 
 void run_explain(const struct run *r, const char *what)
 {
-	printf("  %s, n = %u+%u, variant %u: %s failed in %s; ", what, r->n, r->burst, r->variant, r->report.call,
-	       nth_place(path_of(r->program), r->report.at));
+	printf("  %s, n = %u+%u, variant %u: %s failed in %s of %s; ", what, r->n, r->burst, r->variant, r->report.call,
+	       nth_place(path_of(r->program), r->report.at), r->program);
 	if (r->status == -2)
 		printf("it hung\n");
 	else if (r->status == -1)
@@ -195,11 +197,21 @@ static uint8_t *times_of(const char *program, uint32_t at)
 	return &known[i].times;
 }
 
+void run_plan_forget(void)
+{
+	memset(known, 0, sizeof(known));
+}
+
 unsigned run_plan_step(void)
 {
 	const char *step = getenv("UMAFS_NTH_STEP");
 
 	return step ? (unsigned)atoi(step) : STEP;
+}
+
+bool run_plan_whole(void)
+{
+	return run_plan_step() < 2 || getenv("UMAFS_NTH_PLACES");
 }
 
 void run_plan_begin(struct run_plan *p, const struct run *clean)

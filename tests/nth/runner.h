@@ -13,6 +13,7 @@ enum { RUN_TEXT_MAX = 1 << 16 };
 struct run {
 	const char *program; /* "umafs": tests/nth/umafs beside the test */
 	unsigned n, burst, variant;
+	bool later; /* it arms itself */
 	char **env; /* in addition; NULL: none */
 	const char *input;
 	pid_t pid;
@@ -44,7 +45,11 @@ struct run_plan {
 	unsigned step, calls, at;
 	uint32_t *order;
 };
+/* What has failed in earlier plans counts no more. */
+void run_plan_forget(void);
 unsigned run_plan_step(void); /* $UMAFS_NTH_STEP */
+/* Whether a sample must be of everything: places are looked for. */
+bool run_plan_whole(void);
 void run_plan_begin(struct run_plan *p, const struct run *clean);
 unsigned run_plan_next(struct run_plan *p);
 void run_plan_end(struct run_plan *p);

@@ -180,7 +180,8 @@ static void print_dir(struct tree *t, FILE *out, struct cm_vnode *dir, const cha
 	for (char *c = acl; c && *c; c++)
 		fputc(*c == '\n' ? ' ' : *c, out);
 	fputc('\n', out);
-	qsort(l.list, l.n, sizeof(*l.list), by_name);
+	if (l.n)
+		qsort(l.list, l.n, sizeof(*l.list), by_name);
 	for (unsigned i = 0; i < l.n; i++) {
 		struct cm_vnode *v = NULL;
 		char full[1024];

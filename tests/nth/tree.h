@@ -9,7 +9,7 @@
 #include "cm/cm.h"
 #include "tools/cell/cell.h"
 
-#define TREE_DIR "/afs/umafs.test/home/nth"
+#include "tests/nth/tree_dir.h"
 
 struct tree {
 	struct cell *cell;

@@ -259,7 +259,7 @@ static void test_commands(void)
 		sscanf(only + len, ":%u:%u", &n, &variant);
 	CU_ASSERT_FATAL(tree_begin(&tree));
 	printf("\n");
-	for (unsigned i = 0; i < COMMANDS; i += only || run_plan_step() < 2 ? 1 : 5)
+	for (unsigned i = 0; i < COMMANDS; i += only || run_plan_whole() ? 1 : 5)
 		if (!only || (strlen(commands[i].name) == len && !strncmp(commands[i].name, only, len)))
 			ok &= all_places(&commands[i], n, variant);
 	tree_end(&tree);
