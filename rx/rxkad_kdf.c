@@ -19,15 +19,15 @@
 static EVP_MAC *fetch_hmac(void)
 {
 	OSSL_LIB_CTX *ctx = OSSL_LIB_CTX_new();
-	EVP_MAC *method = NULL;
+	OSSL_PROVIDER *provider = ctx ? OSSL_PROVIDER_load(ctx, "default") : NULL;
+	EVP_MAC *method = provider ? EVP_MAC_fetch(ctx, "HMAC", "-fips") : NULL;
 
-	if (!ctx)
-		return NULL;
-	if (OSSL_PROVIDER_load(ctx, "default"))
-		method = EVP_MAC_fetch(ctx, "HMAC", "-fips");
-	if (!method)
-		OSSL_LIB_CTX_free(ctx);
-	return method;
+	if (method)
+		return method;
+	if (provider)
+		OSSL_PROVIDER_unload(provider);
+	OSSL_LIB_CTX_free(ctx);
+	return NULL;
 }
 
 /* Fetched once for the life of the process; what had no memory for it tries again. */
