@@ -5,6 +5,7 @@
  *	client CONFDIR OPERATION */
 #include <dirent.h>
 #include <errno.h>
+#include <krb5.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,11 +15,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cm/cm.h"
 #include "tests/nth/nth.h"
 #include "tests/nth/tree_dir.h"
 #include "vfs-emu/umafs.h"
 
-enum { SIZE = 9000, MAP = 12288, TRIES = 3 };
+enum { SIZE = 9000, MAP = 16384, TRIES = 3 };
 
 struct client {
 	const char *confdir;
@@ -26,6 +28,8 @@ struct client {
 	struct umafs_token *alice, *bob;
 	struct umafs_file *file, *bobs;
 	char *map, *bobs_map;
+	struct cm *other; /* somebody elsewhere, as admin */
+	struct cm_token *others;
 };
 
 struct operation {
@@ -127,7 +131,147 @@ static int with_dirt(struct client *c, struct umafs_error *err)
 														  : 0;
 }
 
+/* ---- somebody elsewhere ---- */
+
+static int told(const struct rx_error *from, struct umafs_error *err)
+{
+	err->code = from->code;
+	err->errnum = from->errnum;
+	snprintf(err->text, sizeof(err->text), "%.250s", from->text);
+	return -1;
+}
+
+static int with_other(struct client *c, struct umafs_error *err)
+{
+	struct cm_config config = { .confdir = c->confdir, .level = 2 };
+	struct rx_error error = { 0 };
+	char spec[256], value;
+
+	snprintf(spec, sizeof(spec), "FILE:%s/ccache/admin", c->confdir);
+	c->other = cm_new(&config, &error);
+	if (!c->other || cm_token_open(c->other, spec, NULL, &c->others, &error))
+		return told(&error, err);
+	if (with_maps(c, err))
+		return -1;
+	for (unsigned at = 0; at < SIZE; at += 4096)
+		if (load(c->map + at, &value, err) || load(c->bobs_map + at, &value, err))
+			return -1;
+	return 0;
+}
+
+static int give_bytes(void *arg, void *buf, size_t len)
+{
+	(void)arg;
+	memset(buf, 'S', len);
+	return 0;
+}
+
+/* It stores into the file; or takes alice's right to. */
+static int elsewhere(struct client *c, bool revokes, struct umafs_error *err)
+{
+	static const char acl[] = "2\n0\nadmin\t127\nalice\t9\n";
+	struct rx_error error = { 0 };
+	struct cm_vnode *v = NULL;
+	int rc = cm_walk(c->other, c->others, revokes ? TREE_DIR : TREE_DIR "/old", 0, &v, &error);
+
+	if (rc == 0 && revokes)
+		rc = cm_acl_store(v, c->others, acl, &error);
+	else if (rc == 0)
+		rc = cm_store_stream(v, c->others, 0, SIZE, SIZE, 0, false, give_bytes, NULL, &error);
+	cm_vnode_put(v);
+	return rc ? told(&error, err) : 0;
+}
+
 /* ---- operations ---- */
+
+static int op_break(struct client *c, struct umafs_error *err)
+{
+	char a, b;
+
+	if (elsewhere(c, false, err) || load(c->map + 5000, &a, err) || load(c->bobs_map + 8999, &b, err))
+		return -1;
+	if (a != 'S' || b != 'S')
+		exit((puts("what was stored elsewhere is not seen"), 3));
+	return 0;
+}
+
+/* The store raises SIGBUS, or is refused when it is to be stored; for good. */
+static int op_revoked(struct client *c, struct umafs_error *err)
+{
+	if (elsewhere(c, true, err))
+		return -1;
+	if (store(c->map + 5000, 'x', err) || umafs_fsync(c->file, err))
+		return err->errnum == EACCES || err->errnum == EFAULT ? 0 : -1;
+	exit((puts("a store without the right was let through"), 3));
+}
+
+/* Beyond the end there is nothing, until the file is longer. */
+static int op_beyond(struct client *c, struct umafs_error *err)
+{
+	struct umafs_stat st;
+	char value;
+
+	if (umafs_fstat(c->file, &st, err))
+		return -1;
+	if (st.size == SIZE && load(c->map + 12288, &value, err) == 0)
+		exit((puts("there is something beyond the end"), 3));
+	return umafs_ftruncate(c->file, MAP, err) || umafs_fsync(c->file, err) ? -1 : load(c->map + 12288, &value, err);
+}
+
+static int make_keytab(struct client *c, struct umafs_error *err)
+{
+	krb5_octet key[32] = "0123456789abcdef0123456789abcde";
+	krb5_keytab_entry entry = { .vno = 1 };
+	krb5_context ctx = NULL;
+	krb5_keytab kt = NULL;
+	char name[256];
+	int rc = -1;
+
+	snprintf(name, sizeof(name), "FILE:%s/keytab", c->confdir);
+	entry.key = (krb5_keyblock){ .enctype = ENCTYPE_AES256_CTS_HMAC_SHA1_96, .length = 32, .contents = key };
+	if (!krb5_init_context(&ctx) && !krb5_parse_name(ctx, "alice", &entry.principal) &&
+	    !krb5_kt_resolve(ctx, name, &kt))
+		rc = krb5_kt_add_entry(ctx, kt, &entry) ? -1 : with_client(c, err);
+	if (kt)
+		krb5_kt_close(ctx, kt);
+	krb5_free_principal(ctx, entry.principal);
+	krb5_free_context(ctx);
+	return rc;
+}
+
+/* There is no KDC: it fails, and not as if it had been a ticket cache. */
+static int op_keytab(struct client *c, struct umafs_error *err)
+{
+	char spec[256];
+
+	snprintf(spec, sizeof(spec), "%s/keytab:alice", c->confdir);
+	c->alice = umafs_token_open(c->fs, spec, NULL, err);
+	if (c->alice)
+		exit((puts("a ticket came from nowhere"), 3));
+	if (!err->code || strlen(err->text) < 6)
+		exit((puts("it fails without words"), 3));
+	return 0;
+}
+
+static int op_default(struct client *c, struct umafs_error *err)
+{
+	char value[256];
+
+	snprintf(value, sizeof(value), "FILE:%s/ccache/alice", c->confdir);
+	setenv("KRB5CCNAME", value, 1);
+	if (!c->alice)
+		c->alice = umafs_token_open(c->fs, NULL, NULL, err);
+	return c->alice ? 0 : -1;
+}
+
+/* Where the configuration is, is found. */
+static int op_search(struct client *c, struct umafs_error *err)
+{
+	setenv("UMAFS_CONF", c->confdir, 1);
+	if (!c->fs)
+		c->fs = umafs_new(NULL, err);
+	return c->fs ? 0 : -1;
+}
 
 static int op_token(struct client *c, struct umafs_error *err)
 {
@@ -288,6 +432,9 @@ static uint64_t end(struct client *c, struct umafs_error *err)
 	umafs_token_close(c->alice);
 	umafs_token_close(c->bob);
 	lost = umafs_free(c->fs);
+	cm_token_put(c->others);
+	if (c->other)
+		cm_free(c->other, 1000);
 	*c = (struct client){ .confdir = c->confdir };
 	return lost;
 }
@@ -303,6 +450,9 @@ static const struct operation operations[] = {
 	{ "new", NULL, with_client, 0 },
 	{ "token", with_client, op_token, 0 },
 	{ "anonymous", with_client, op_anonymous, 0 },
+	{ "default", with_client, op_default, 0 },
+	{ "keytab", make_keytab, op_keytab, 0 },
+	{ "search", NULL, op_search, 0 },
 	{ "open", with_tokens, op_open, 0 },
 	{ "create", with_tokens, op_create, 0 },
 	{ "exclusive", with_tokens, op_exclusive, EEXIST },
@@ -319,6 +469,9 @@ static const struct operation operations[] = {
 	{ "msync", with_dirt, op_msync_async, 0 },
 	{ "munmap", with_dirt, op_munmap, 0 },
 	{ "conflict", with_dirt, op_conflict, 0 },
+	{ "beyond", with_maps, op_beyond, 0 },
+	{ "break", with_other, op_break, 0 },
+	{ "revoked", with_other, op_revoked, 0 },
 	{ "mkdir", with_tokens, op_mkdir, EEXIST },
 	{ "unlink", with_tokens, op_unlink, ENOENT },
 	{ "rename", with_tokens, op_rename, ENOENT },

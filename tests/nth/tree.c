@@ -65,12 +65,12 @@ void tree_end(struct tree *t)
 
 /* ---- AFS ---- */
 
-struct name {
+struct entry_name {
 	char text[256];
 };
 
 struct names {
-	struct name *list;
+	struct entry_name *list;
 	unsigned n;
 };
 
