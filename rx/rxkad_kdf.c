@@ -16,19 +16,33 @@
 
 #include "rx/security.h"
 
-static EVP_MAC *hmac_method;
-static pthread_once_t hmac_once = PTHREAD_ONCE_INIT;
-
-static void fetch_hmac(void)
+static EVP_MAC *fetch_hmac(void)
 {
 	OSSL_LIB_CTX *ctx = OSSL_LIB_CTX_new();
+	OSSL_PROVIDER *provider = ctx ? OSSL_PROVIDER_load(ctx, "default") : NULL;
+	EVP_MAC *method = provider ? EVP_MAC_fetch(ctx, "HMAC", "-fips") : NULL;
 
-	if (!ctx)
-		return;
-	if (OSSL_PROVIDER_load(ctx, "default"))
-		hmac_method = EVP_MAC_fetch(ctx, "HMAC", "-fips");
-	if (!hmac_method)
-		OSSL_LIB_CTX_free(ctx);
+	if (method)
+		return method;
+	if (provider)
+		OSSL_PROVIDER_unload(provider);
+	OSSL_LIB_CTX_free(ctx);
+	return NULL;
+}
+
+/* Fetched once for the life of the process; what had no memory for it tries again. */
+static EVP_MAC *hmac_method(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static EVP_MAC *method;
+	EVP_MAC *got;
+
+	pthread_mutex_lock(&lock);
+	if (!method)
+		method = fetch_hmac();
+	got = method;
+	pthread_mutex_unlock(&lock);
+	return got;
 }
 
 static int hmac_md5(const uint8_t *key, size_t key_len, const uint8_t *msg, size_t msg_len, uint8_t out[16])
@@ -39,12 +53,11 @@ static int hmac_md5(const uint8_t *key, size_t key_len, const uint8_t *msg, size
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_PROPERTIES, properties, 0),
 		OSSL_PARAM_construct_end(),
 	};
-	EVP_MAC_CTX *mac;
+	EVP_MAC *method = hmac_method();
+	EVP_MAC_CTX *mac = method ? EVP_MAC_CTX_new(method) : NULL;
 	size_t len = 0;
 	bool done;
 
-	pthread_once(&hmac_once, fetch_hmac);
-	mac = hmac_method ? EVP_MAC_CTX_new(hmac_method) : NULL;
 	if (!mac)
 		return -1;
 	done = EVP_MAC_init(mac, key, key_len, params) && EVP_MAC_update(mac, msg, msg_len) &&

@@ -4,7 +4,7 @@
  *
  * Each case runs in a child of its own, so that one that crashes hides no other.
  *	UMAFS_NTH=OPERATION[:N]   only this one, this place
- *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them (default 11) */
+ *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them; 0: none (default 11) */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -611,7 +611,7 @@ static void on_fatal(int sig)
 {
 	struct nth_report r = nth_report();
 
-	printf("    signal %d; %s failed in %s\n", sig, r.call ? r.call : "nothing", nth_place(r.at));
+	printf("    signal %d; %s failed in %s\n", sig, r.call, nth_place(NULL, r.at));
 	fflush(stdout);
 	_exit(1);
 }
@@ -643,8 +643,8 @@ static bool run_case(struct attempt *a)
 	waitpid(pid, &status, 0);
 	if (a->verdict->ended && a->verdict->sound)
 		return true;
-	printf("  %s, n = %u+%u: %s failed in %s; status %#x\n", a->op->name, a->n, a->burst,
-	       a->verdict->report.call ? a->verdict->report.call : "?", nth_place(a->verdict->report.at), status);
+	printf("  %s, n = %u+%u: %s failed in %s; status %#x\n", a->op->name, a->n, a->burst, a->verdict->report.call,
+	       nth_place(NULL, a->verdict->report.at), status);
 	return false;
 }
 
@@ -668,7 +668,7 @@ static bool all_places(struct attempt *a, const char *only)
 	calls = a->verdict->report.calls;
 	allocations = a->verdict->report.allocations;
 	/* Other places in other operations. */
-	a->n = colon ? (unsigned)atoi(colon + 1) : 1 + (unsigned)(a->op - operations) % step;
+	a->n = colon ? (unsigned)atoi(colon + 1) : step ? 1 + (unsigned)(a->op - operations) % step : calls + 1;
 	for (; a->n <= calls; a->n += colon ? calls : step) {
 		bad += !run_case(a);
 		tolerated += a->verdict->tolerated;

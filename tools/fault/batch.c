@@ -1,5 +1,6 @@
 /* recvmmsg, sendmmsg, UDP_GRO and UDP_SEGMENT: see batch.h. */
 #include "tools/fault/batch.h"
+#include "tools/fault/memory.h"
 
 #include <errno.h>
 #include <netinet/udp.h>
@@ -32,7 +33,7 @@ struct fault_receiver *fault_receiver_new(void)
 	struct fault_receiver *r = malloc(sizeof *r);
 
 	if (!r)
-		abort();
+		fault_no_memory();
 	for (unsigned i = 0; i < MESSAGES; i++) {
 		r->iov[i] = (struct iovec){ r->data[i], ROOM };
 		r->msg[i].msg_hdr = (struct msghdr){
@@ -113,7 +114,7 @@ struct fault_sender *fault_sender_new(void)
 	struct fault_sender *s = calloc(1, sizeof *s);
 
 	if (!s)
-		abort();
+		fault_no_memory();
 	s->joined_max = RUN_BYTES;
 	return s;
 }

@@ -1,5 +1,6 @@
 /* The control socket's server side: see control.h. */
 #include "tools/fault/control.h"
+#include "tools/fault/memory.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -100,7 +101,7 @@ static void answer(struct session *s, const char *line)
 	int rc;
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	rc = perform(s->control, line, out, &err);
 	fclose(out);
 	evbuffer_add(to, text, len);
@@ -169,7 +170,7 @@ struct fault_control *fault_control_new(struct event_base *base, const char *pat
 	struct sockaddr_un a;
 
 	if (!c)
-		abort();
+		fault_no_memory();
 	*c = (struct fault_control){ .base = base, .set = set, .extra = extra, .arg = arg };
 	if (unix_address(path, &a, err))
 		goto fail;
@@ -234,7 +235,7 @@ int fault_control_call(const char *path, char *const words[], FILE *out, struct 
 	}
 	f = fdopen(fd, "r+");
 	if (!f)
-		abort();
+		fault_no_memory();
 	for (size_t i = 0; words[i]; i++)
 		fprintf(f, "%s%s", i ? " " : "", words[i]);
 	fputc('\n', f);

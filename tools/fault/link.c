@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/fault/match.h"
+#include "tools/fault/memory.h"
 #include "tools/fault/trace.h"
 
 enum { UDP_IP_HEADERS = 28 };
@@ -32,7 +33,7 @@ static struct fault_out *new_out(enum fault_out_kind kind, uint64_t at, uint32_t
 	struct fault_out *out = calloc(1, sizeof *out + len);
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	out->kind = kind;
 	out->at = at;
 	out->flow = flow;

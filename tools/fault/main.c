@@ -7,10 +7,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/fault/netns.h"
+#include "tools/fault/memory.h"
 #include "tools/fault/proxy.h"
 #include "tools/fault/setup.h"
 
@@ -246,6 +248,7 @@ static int start_command(struct wire *w, struct rx_error *err)
 		return rx_error_errno(err, errno, "%s cannot be started", w->opt.command[0]);
 	if (w->child)
 		return 0;
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* its servers end with us */
 	execvp(w->opt.command[0], w->opt.command);
 	fprintf(stderr, "umafs-wire: %s cannot be run: %s\n", w->opt.command[0], strerror(errno));
 	_exit(127);
@@ -258,12 +261,12 @@ static int run(struct wire *w, struct rx_error *err)
 	int rc = -1;
 
 	if (!config)
-		abort();
+		fault_no_memory();
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	w->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (!w->base)
-		abort();
+		fault_no_memory();
 	if (fault_setup_begin(&w->setup, err) || set_up_network(w, err) ||
 	    fault_setup_listen(&w->setup, w->base, extra, w, err))
 		goto out;
@@ -272,7 +275,7 @@ static int run(struct wire *w, struct rx_error *err)
 	ev[2] = evsignal_new(w->base, SIGCHLD, on_child, w);
 	for (unsigned i = 0; i < 3; i++) {
 		if (!ev[i] || event_add(ev[i], NULL))
-			abort();
+			fault_no_memory();
 	}
 	if (start_command(w, err))
 		goto out;

@@ -12,6 +12,7 @@
 
 #include "tools/fault/batch.h"
 #include "tools/fault/icmp.h"
+#include "tools/fault/memory.h"
 #include "tools/fault/trace.h"
 
 enum { BATCH = 64, BUCKETS = 1024, CLIENTS_MAX = 4096, ROUNDS = 4, SOCKET_BUFFER = 8 << 20 };
@@ -108,7 +109,7 @@ static int upstream(struct fault_proxy *p, const struct rx_addr *server)
 	}
 	e = errno;
 	if (p->outer_ns >= 0 && setns(p->inner_ns, CLONE_NEWNET))
-		abort();
+		fault_give_up("it cannot go back to its own network namespace");
 	errno = e;
 	return fd;
 }
@@ -123,7 +124,7 @@ static bool client_socket(struct fault_proxy *p, struct client *c)
 		return false;
 	ev = event_new(p->base, fd, EV_READ | EV_PERSIST, on_server, c);
 	if (!ev)
-		abort();
+		fault_no_memory();
 	if (c->readable) {
 		event_free(c->readable);
 		close(c->fd);
@@ -190,7 +191,7 @@ static struct client *client_of(struct pair *pair, const struct sockaddr_in *fro
 		forget_oldest(p);
 	c = calloc(1, sizeof *c);
 	if (!c)
-		abort();
+		fault_no_memory();
 	*c = (struct client){ .pair = pair, .flow = ++p->flows, .addr = addr_of(from), .sin = *from, .fd = -1 };
 	if (!client_socket(p, c)) {
 		fault_trace_note(p->link.trace, "no-socket", rx_addr_text(&c->addr, text), strerror(errno));
@@ -343,7 +344,8 @@ static void forward(struct fault_proxy *p, struct client *c, enum fault_dir dir,
 		len = left < run->each ? left : run->each;
 		*(dir == FAULT_FROM_CLIENT ? &p->stats.from_client : &p->stats.from_server) += 1;
 		p->stats.bytes += len;
-		if (fault_link_idle(&p->link) || fault_link_input(&p->link, now, c->flow, dir, &c->addr, &c->pair->listen, data, len))
+		if (fault_link_idle(&p->link) ||
+		    fault_link_input(&p->link, now, c->flow, dir, &c->addr, &c->pair->listen, data, len))
 			send_to(p, c, dir, data, len);
 		data += len;
 		left -= len;
@@ -402,7 +404,7 @@ struct fault_proxy *fault_proxy_new(struct event_base *base, struct fault_set *s
 	struct fault_proxy *p = calloc(1, sizeof *p);
 
 	if (!p)
-		abort();
+		fault_no_memory();
 	p->base = base;
 	p->set = set;
 	p->env = fault_set_env(set);
@@ -411,7 +413,7 @@ struct fault_proxy *fault_proxy_new(struct event_base *base, struct fault_set *s
 	p->sender = fault_sender_new();
 	p->timer = evtimer_new(base, on_timer, p);
 	if (!p->timer)
-		abort();
+		fault_no_memory();
 	fault_link_init(&p->link, set);
 	fault_set_on_release(set, on_release, p);
 	return p;
@@ -462,11 +464,11 @@ int fault_proxy_map(struct fault_proxy *p, const struct rx_addr *listen, const s
 	}
 	pair = calloc(1, sizeof *pair);
 	if (!pair)
-		abort();
+		fault_no_memory();
 	*pair = (struct pair){ .next = p->pairs, .proxy = p, .listen = addr_of(&sin), .server = *server, .fd = fd };
 	pair->readable = event_new(p->base, fd, EV_READ | EV_PERSIST, on_client, pair);
 	if (!pair->readable)
-		abort();
+		fault_no_memory();
 	event_add(pair->readable, NULL);
 	p->pairs = pair;
 	if (bound)

@@ -1,5 +1,6 @@
 /* A binary heap: see queue.h. */
 #include "tools/fault/queue.h"
+#include "tools/fault/memory.h"
 
 #include <stdlib.h>
 
@@ -16,7 +17,7 @@ void fault_queue_push(struct fault_queue *q, struct fault_out *out)
 		q->cap = q->cap ? 2 * q->cap : 64;
 		q->heap = realloc(q->heap, q->cap * sizeof(struct fault_out *));
 		if (!q->heap)
-			abort();
+			fault_no_memory();
 	}
 	out->order = q->order++;
 	while (i > 0 && earlier(out, q->heap[(i - 1) / 2])) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/fault/match.h"
+#include "tools/fault/memory.h"
 #include "tools/fault/trace.h"
 
 enum { LINE_MAX_BYTES = 1024 };
@@ -36,7 +37,7 @@ struct fault_set *fault_set_new(struct rx_env *env, uint64_t seed, struct fault_
 	struct fault_set *set = calloc(1, sizeof *set);
 
 	if (!set)
-		abort();
+		fault_no_memory();
 	set->env = env;
 	set->trace = trace;
 	set->seed = seed;
@@ -272,7 +273,7 @@ static struct gate *gate_of(struct fault_set *set, const char *name)
 	if (!g) {
 		g = calloc(1, sizeof *g);
 		if (!g)
-			abort();
+			fault_no_memory();
 		snprintf(g->name, sizeof g->name, "%s", name);
 		g->next = set->gates;
 		set->gates = g;

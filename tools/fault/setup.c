@@ -1,5 +1,6 @@
 /* The common options of programs with fault rules: see setup.h. */
 #include "tools/fault/setup.h"
+#include "tools/fault/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static void add_source(struct fault_setup *s, bool script, const char *text)
 {
 	s->sources = realloc(s->sources, (s->nsources + 1) * sizeof *s->sources);
 	if (!s->sources)
-		abort();
+		fault_no_memory();
 	s->sources[s->nsources].script = script;
 	s->sources[s->nsources++].text = text;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rx/ack.h"
+#include "tools/fault/memory.h"
 
 struct fault_trace {
 	struct rx_env *env;
@@ -20,7 +21,7 @@ struct fault_trace *fault_trace_new(struct rx_env *env, FILE *out)
 	struct fault_trace *t = calloc(1, sizeof *t);
 
 	if (!t)
-		abort();
+		fault_no_memory();
 	t->env = env;
 	t->out = out;
 	rx_mutex_init(&t->mutex, env, RX_RANK_LEAF, "fault trace");

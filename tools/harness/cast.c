@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "rx/env.h"
+#include "tools/fault/memory.h"
 #include "tools/harness/message.h"
 
 enum { FILE_NAME = HARNESS_DIR + 96 };
@@ -167,7 +168,7 @@ static void take_reply(struct cast *cast, struct cast_client *c, const struct ha
 		a->result = (struct harness_result){ .err = r->err, .number = r->number, .took_us = r->took_us };
 		a->result.bytes[HARNESS_ANSWER] = malloc(r->len + 1);
 		if (!a->result.bytes[HARNESS_ANSWER])
-			abort();
+			fault_no_memory();
 		memcpy(a->result.bytes[HARNESS_ANSWER], answer, r->len);
 		a->result.bytes[HARNESS_ANSWER][r->len] = 0;
 		a->result.len[HARNESS_ANSWER] = r->len;
@@ -201,7 +202,7 @@ static void read_client(struct cast *cast, struct cast_client *c)
 			c->in_cap = c->in_cap * 2 + 65536;
 			c->in = realloc(c->in, c->in_cap);
 			if (!c->in)
-				abort();
+				fault_no_memory();
 		}
 		n = recv(c->fd, c->in + c->in_len, c->in_cap - c->in_len, 0);
 		if (n > 0)
@@ -246,7 +247,7 @@ static char **expand_words(const struct harness_rig *rig, char *const *words)
 		n++;
 	out = calloc(n + 1, sizeof *out);
 	if (!out)
-		abort();
+		fault_no_memory();
 	for (size_t i = 0; i < n; i++)
 		out[i] = harness_expand(words[i], &v);
 	return out;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/fault/memory.h"
 #include "tools/harness/client_config.h"
 #include "vfs-emu/instance.h"
 
@@ -66,7 +67,7 @@ static void count(struct client *c, const char *name)
 	if (!n) {
 		n = calloc(1, sizeof *n);
 		if (!n)
-			abort();
+			fault_no_memory();
 		snprintf(n->name, sizeof n->name, "%s", name);
 		n->next = c->counts;
 		c->counts = n;
@@ -185,7 +186,7 @@ static struct cm_token *token_of(struct client *c, const char *user, struct rx_e
 		return t->token;
 	t = calloc(1, sizeof *t);
 	if (!t)
-		abort();
+		fault_no_memory();
 	snprintf(t->user, sizeof t->user, "%s", user);
 	snprintf(spec, sizeof spec, "FILE:%s/%s", c->ccaches, user);
 	if (cm_token_open(c->cm, strcmp(user, "anonymous") ? spec : user, NULL, &t->token, err)) {
@@ -221,7 +222,7 @@ static void carry_out(struct client *c, const char *user, const struct client_jo
 
 	t.answer = open_memstream(&answer, &len);
 	if (!t.answer)
-		abort();
+		fault_no_memory();
 	t.step = &step;
 	fault_lexer_init(&lx, job->line, 1, &r.err);
 	rc = harness_step_parse(&lx, &step);
@@ -279,14 +280,14 @@ static struct client_actor *actor_named(struct client *c, const char *name)
 		return a;
 	a = calloc(1, sizeof *a);
 	if (!a)
-		abort();
+		fault_no_memory();
 	a->client = c;
 	a->end = &a->first;
 	snprintf(a->name, sizeof a->name, "%s", name);
 	snprintf(a->user, sizeof a->user, "%.*s", (int)strcspn(name, "."), name);
 	pthread_cond_init(&a->more, NULL);
 	if (pthread_create(&a->thread, NULL, act, a))
-		abort();
+		fault_give_up("no thread could be started");
 	a->next = c->actors;
 	c->actors = a;
 	return a;
@@ -302,7 +303,7 @@ static void serve(struct client *c)
 		struct client_actor *a;
 
 		if (!job || !(job->line = calloc(1, q.len + 1)))
-			abort();
+			fault_no_memory();
 		job->id = q.id;
 		if (harness_receive(c->fd, job->line, q.len))
 			_exit(EXIT_FAILURE);
@@ -407,8 +408,10 @@ int client_main(int argc, char **argv)
 	c.ccaches = argv[3];
 	c.trace = fopen(argv[4], "we");
 	c.events_out = open_memstream(&c.events, &c.events_len);
-	if (!c.trace || !c.events_out)
-		abort();
+	if (!c.trace)
+		fault_give_up("its trace cannot be opened");
+	if (!c.events_out)
+		fault_no_memory();
 	client_catch_sigbus();
 	fault_lexer_init(&lx, argv[5], 1, &hello.err);
 	rc = harness_client_config_parse(&lx, &config);

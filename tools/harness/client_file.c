@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "tools/harness/client.h"
+#include "tools/fault/memory.h"
 
 enum { OPEN_RO = 1, OPEN_CREATE = 2, OPEN_EXCL = 4, OPEN_TRUNC = 8, PUT_MODE = 0644 };
 
@@ -125,7 +126,7 @@ int client_open(struct client_task *t, struct rx_error *err)
 	char path[HARNESS_PATH];
 
 	if (!f)
-		abort();
+		fault_no_memory();
 	if (open_file(t, client_path(t, 0, path), t->step->flags, f, err)) {
 		free(f);
 		return -1;
@@ -315,7 +316,7 @@ int client_map(struct client_task *t, struct rx_error *err)
 		return -1;
 	m = calloc(1, sizeof *m);
 	if (!m)
-		abort();
+		fault_no_memory();
 	strcpy(m->user, t->user);
 	strcpy(m->name, t->step->name[0]);
 	m->len = t->step->size[1];
@@ -341,7 +342,7 @@ int client_load(struct client_task *t, struct rx_error *err)
 		return -1;
 	buf = malloc(len + 1);
 	if (!buf)
-		abort();
+		fault_no_memory();
 	if (copy(buf, m->addr + off, len))
 		fwrite(buf, 1, len, t->answer);
 	else

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cm/acl.h"
+#include "tools/fault/memory.h"
 #include "tools/harness/client.h"
 
 enum { NEW_DIR_MODE = 0755 };
@@ -89,7 +90,7 @@ static int add_name(void *arg, const char *name, struct cm_fid fid, bool is_dir)
 	(void)fid;
 	l->names = reallocarray(l->names, l->n + 1, sizeof *l->names);
 	if (!l->names || asprintf(&l->names[l->n++], "%s%s", name, is_dir ? "/" : "") < 0)
-		abort();
+		fault_no_memory();
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* Bytes of scenarios: see data.h. */
 #include "tools/harness/data.h"
+#include "tools/fault/memory.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -114,7 +115,7 @@ uint8_t *harness_data_bytes(const struct harness_data *d)
 	uint8_t *p = malloc(d->size + 1);
 
 	if (!p)
-		abort();
+		fault_no_memory();
 	for (uint64_t i = 0; i < d->size; i++) {
 		if (d->random)
 			p[i] = (uint8_t)(random_word(d->random, i / 8) >> i % 8 * 8);
@@ -132,7 +133,7 @@ char *harness_show(const uint8_t *bytes, size_t len, size_t most)
 	FILE *f = open_memstream(&text, &size);
 
 	if (!f)
-		abort();
+		fault_no_memory();
 	fputc('"', f);
 	for (size_t i = 0; i < len && i < most; i++)
 		fprintf(f,

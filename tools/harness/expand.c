@@ -1,5 +1,6 @@
 /* See expand.h. */
 #include "tools/harness/expand.h"
+#include "tools/fault/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ char *harness_expand(const char *text, const struct harness_variables *v)
 	FILE *out = open_memstream(&all, &len);
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	while (*text) {
 		size_t n = value(text, v, out);
 

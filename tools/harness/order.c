@@ -1,5 +1,6 @@
 /* See order.h. */
 #include "tools/harness/order.h"
+#include "tools/fault/memory.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -33,7 +34,7 @@ static void note(struct firings *f, json_int_t t, const char *rule)
 		return;
 	f->at = reallocarray(f->at, f->n + 1, sizeof *f->at);
 	if (!f->at)
-		abort();
+		fault_no_memory();
 	f->at[f->n] = (struct firing){ t, f->n, rule };
 	f->n++;
 }
@@ -83,7 +84,7 @@ static char *sequence(const struct firings *f)
 	FILE *out = open_memstream(&text, &len);
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	for (size_t i = 0; i < f->n; i++) {
 		if (!i || strcmp(f->at[i].rule, f->at[i - 1].rule))
 			fprintf(out, "%s%s", i ? " " : "", f->at[i].rule);
@@ -106,14 +107,14 @@ int harness_order_check(const char *const traces[FAULT_SIDES], char *const *rule
 		qsort(f.at, f.n, sizeof *f.at, by_time);
 	got = sequence(&f);
 	if (!out)
-		abort();
+		fault_no_memory();
 	for (char *const *r = rules; *r; r++)
 		fprintf(out, "%s%s", r == rules ? "" : " ", *r);
 	fclose(out);
 	same = !strcmp(got, want);
 	if (!same && asprintf(why, "the rules should have fired in the order %s, and did in the order %s", want,
 			      *got ? got : "(none)") < 0)
-		abort();
+		fault_no_memory();
 	free(got);
 	free(want);
 	free(f.at);

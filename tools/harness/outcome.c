@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/fault/code.h"
+#include "tools/fault/memory.h"
 
 enum { SHOWN = 200 };
 
@@ -117,7 +118,7 @@ struct harness_outcome *harness_outcome_parse(struct fault_lexer *lx)
 	struct harness_outcome *o = calloc(1, sizeof *o);
 
 	if (!o)
-		abort();
+		fault_no_memory();
 	if (!parse(lx, o))
 		return o;
 	free(o);
@@ -134,7 +135,7 @@ static int wrong(char **why, const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (vasprintf(why, fmt, ap) < 0)
-		abort();
+		fault_no_memory();
 	va_end(ap);
 	return -1;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "rx/env.h"
+#include "tools/fault/memory.h"
 #include "tools/harness/cast.h"
 #include "tools/harness/order.h"
 
@@ -56,7 +57,7 @@ static void tell_rules(struct play *p, enum fault_side side)
 		return;
 	out = open_memstream(&text, &len);
 	if (!out)
-		abort();
+		fault_no_memory();
 	harness_rig_control(&p->rig, side, "list", out, NULL);
 	fclose(out);
 	for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
@@ -276,7 +277,7 @@ static int control(struct play *p, enum fault_side side, char **why)
 	FILE *out = open_memstream((char **)&r.bytes[HARNESS_ANSWER], &r.len[HARNESS_ANSWER]);
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	if (harness_rig_control(&p->rig, side, p->now->command, out, &r.err))
 		r.status = HARNESS_FAILED;
 	fclose(out);
@@ -368,7 +369,7 @@ static int tell(struct play *p, enum fault_side side, const char *fmt, ...)
 	int rc;
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	va_start(ap, fmt);
 	vsnprintf(command, sizeof command, fmt, ap);
 	va_end(ap);
@@ -533,7 +534,7 @@ enum harness_verdict harness_play(const struct harness_scenario *sc, const struc
 	}
 	p.why = open_memstream(why, &len);
 	if (!p.why)
-		abort();
+		fault_no_memory();
 	p.rig.scenario = sc;
 	cast_init(&p.cast, &p.rig);
 	bad = harness_rig_start(&p.rig, options, sc, dir, &err) != 0;

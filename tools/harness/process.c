@@ -1,5 +1,6 @@
 /* See process.h. */
 #include "tools/harness/process.h"
+#include "tools/fault/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,14 +130,14 @@ uint8_t *harness_file_bytes(const char *path, size_t *len)
 			cap = cap ? cap * 2 : 4096;
 			bytes = realloc(bytes, cap);
 			if (!bytes)
-				abort();
+				fault_no_memory();
 		}
 		n = fread(bytes + *len, 1, cap - *len - 1, f);
 	}
 	if (f)
 		fclose(f);
 	if (!bytes && !(bytes = calloc(1, 1)))
-		abort();
+		fault_no_memory();
 	bytes[*len] = 0;
 	return bytes;
 }

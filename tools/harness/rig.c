@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tools/fault/control.h"
+#include "tools/fault/memory.h"
 
 enum { SHIFT = 1000, TRIES = 20, START_MS = 20000, STOP_US = 8000000, ARGS_MAX = 64 };
 
@@ -52,7 +53,7 @@ static int until_listens(struct harness_process *p, const char *socket, struct r
 		FILE *out = open_memstream(&text, &len);
 
 		if (!out)
-			abort();
+			fault_no_memory();
 		rc = fault_control_call(socket, words, out, err);
 		fclose(out);
 		free(text);
@@ -318,7 +319,7 @@ int harness_rig_fired(struct harness_rig *rig, enum fault_side side, const char 
 	int rc;
 
 	if (!out)
-		abort();
+		fault_no_memory();
 	rc = harness_rig_control(rig, side, "list", out, err);
 	fclose(out);
 	for (char *rest = text; !rc && (line = strsep(&rest, "\n"));) {

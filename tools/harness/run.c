@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "rx/env.h"
+#include "tools/fault/memory.h"
 #include "tools/harness/play.h"
 
 enum { EXIT_USAGE = 2, JOBS_MAX = 64, LIMIT_S = 120 };
@@ -213,7 +214,7 @@ static void make_jobs(struct run *r)
 	}
 	r->jobs = calloc(n + 1, sizeof *r->jobs);
 	if (!r->jobs)
-		abort();
+		fault_no_memory();
 	for (const struct harness_script *s = r->scripts; s; s = s->next) {
 		for (const struct harness_scenario *sc = s->first; sc; sc = sc->next) {
 			for (unsigned i = 0; wanted(r, sc) && i < r->repeat; i++)
@@ -274,7 +275,7 @@ static void add_text(struct job *job, const char *text, size_t n)
 {
 	job->text = realloc(job->text, job->len + n + 1);
 	if (!job->text)
-		abort();
+		fault_no_memory();
 	memcpy(job->text + job->len, text, n);
 	job->len += n;
 	job->text[job->len] = '\0';

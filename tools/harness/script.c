@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/fault/memory.h"
 #include "tools/harness/statement.h"
 
 enum { SERVERS = 2, TIMEOUT_US = 10000000 };
@@ -56,7 +57,7 @@ char *harness_strndup(const char *text, size_t len)
 	char *copy = strndup(text, len);
 
 	if (!copy)
-		abort();
+		fault_no_memory();
 	return copy;
 }
 
@@ -86,7 +87,7 @@ static int begin_scenario(struct fault_lexer *lx, struct harness_script *script,
 		return -1;
 	sc = calloc(1, sizeof *sc);
 	if (!sc)
-		abort();
+		fault_no_memory();
 	*sc = (struct harness_scenario){ .file = script->file,
 					 .line = lx->line,
 					 .name = harness_strndup(name, len),
@@ -125,7 +126,7 @@ struct harness_script *harness_script_parse(const char *text, const char *file, 
 	unsigned number = 1;
 
 	if (!script)
-		abort();
+		fault_no_memory();
 	script->file = harness_strndup(file, strlen(file));
 	end = &script->first;
 	for (; *text; number++) {

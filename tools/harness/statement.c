@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/fault/memory.h"
 #include "tools/harness/client_config.h"
 #include "tools/harness/expand.h"
 
@@ -106,7 +107,7 @@ static int words_of(struct fault_lexer *lx, struct harness_statement *s)
 
 	s->words = calloc(WORDS_MAX + 1, sizeof *s->words);
 	if (!s->words)
-		abort();
+		fault_no_memory();
 	while (!at_end(lx)) {
 		char word[HARNESS_WORD];
 		size_t len;
@@ -417,7 +418,7 @@ static int todo(struct fault_lexer *lx, struct harness_scenario *sc)
 	if (!lx->quoted || !len || sc->todo)
 		return fault_lexer_expected(lx, "one reason in quotes");
 	if (asprintf(&sc->todo, "%s: %s", room, reason) < 0)
-		abort();
+		fault_no_memory();
 	return harness_line_end(lx, "the reason");
 }
 
@@ -464,7 +465,7 @@ int harness_statement_parse(struct fault_lexer *lx, struct harness_scenario *sc)
 		return rc < 0 ? -1 : 0;
 	s = calloc(1, sizeof *s);
 	if (!s)
-		abort();
+		fault_no_memory();
 	s->line = lx->line;
 	s->text = trimmed(lx->start);
 	if (statement(lx, sc, s)) {
