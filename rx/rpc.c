@@ -4,6 +4,7 @@
  * Called by the stubs of cm/afs.h and by service handlers; no state of its own. */
 #include "rx/rpc.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ enum {
 	FIRST_READ = 2048,      /* most replies end within this */
 	MAX_REPLY = 256 << 20,  /* bytes of OUT that are believed of any server */
 	MAX_REQUEST = 16 << 20, /* bytes of IN that are believed of any client */
+	AT_ONCE = 16,           /* calls of rx_rpc_multi */
 };
 
 /* Reads what may be an object of the type: exactly, if its size is fixed, else up to
@@ -173,6 +175,27 @@ int rx_rpc(const struct rx_rpc_client *c, const struct rx_rpc *rpc, const void *
 	if (begin(&a, in) == 0)
 		finish(&a);
 	return end(&a);
+}
+
+/* All requests are on their way before the first reply is waited for. */
+static void all_at_once(const struct rx_rpc *rpc, struct rx_rpc_each *each, unsigned n)
+{
+	struct attempt a[AT_ONCE];
+
+	for (unsigned i = 0; i < n; i++) {
+		a[i] = (struct attempt){ .c = &each[i].client, .rpc = rpc, .err = &each[i].err };
+		if (begin(&a[i], each[i].in) == 0)
+			rx_call_read(a[i].call, NULL, 0);
+	}
+	for (unsigned i = 0; i < n; i++)
+		each[i].rc = end(&a[i]);
+}
+
+void rx_rpc_multi(const struct rx_rpc *rpc, struct rx_rpc_each *each, unsigned n)
+{
+	assert(rpc->out->n == 0);
+	for (unsigned done = 0; done < n; done += AT_ONCE)
+		all_at_once(rpc, each + done, n - done < AT_ONCE ? n - done : AT_ONCE);
 }
 
 static int read_length(struct attempt *a, uint64_t asked, uint64_t *len)
