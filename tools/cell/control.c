@@ -278,7 +278,8 @@ const char cell_control_help[] =
 	"restart [db|ADDRESS] | clock [+T|-T] | setacl PATH USER [-]RIGHTS | acl PATH | revoke USER RIGHTS PATH | "
 	"stat PATH | ls PATH | read PATH [OFFSET [LENGTH]] | cksum PATH | get PATH FILE | put FILE PATH | "
 	"write PATH OFFSET TEXT | truncate PATH LENGTH | change PATH | mkdir PATH | rm PATH | break PATH|VOLUME|all | "
-	"promises [PATH] | ticket USER LIFE FILE | expire USER | busy VOLUME N | offline VOLUME | online VOLUME | "
+	"promises [PATH] | callback CLIENT|all ADDRESS [TIMES] WHAT | ticket USER LIFE FILE | expire USER | busy "
+	"VOLUME N | offline VOLUME | online VOLUME | "
 	"move VOLUME ADDRESS | vos-release VOLUME | quota VOLUME KIB | lies PROCEDURE";
 
 /* The last argument reaches to the end of the line. */
@@ -287,20 +288,20 @@ static const struct {
 	unsigned least, most;
 	cell_command_fn *fn;
 } commands[] = {
-	{ "acl", 1, 1, cell_do_acl },       { "break", 1, 1, cell_do_break },
-	{ "busy", 2, 2, do_busy },          { "change", 1, 1, cell_do_change },
-	{ "cksum", 1, 1, cell_do_cksum },   { "clock", 0, 1, do_clock },
-	{ "expire", 1, 1, do_expire },      { "get", 2, 2, cell_do_get },
-	{ "lies", 1, 1, do_lies },          { "ls", 1, 1, cell_do_ls },
-	{ "mkdir", 1, 1, cell_do_mkdir },   { "move", 2, 2, do_move },
-	{ "offline", 1, 1, do_offline },    { "online", 1, 1, do_online },
-	{ "promises", 0, 1, do_promises },  { "put", 2, 2, cell_do_put },
-	{ "quota", 2, 2, do_quota },        { "read", 1, 3, cell_do_read },
-	{ "vos-release", 1, 1, do_release },{ "restart", 0, 1, do_restart },
-	{ "revoke", 3, 3, cell_do_revoke }, { "rm", 1, 1, cell_do_rm },
-	{ "setacl", 3, 3, cell_do_setacl }, { "stat", 1, 1, cell_do_stat },
-	{ "ticket", 3, 3, do_ticket },      { "truncate", 2, 2, cell_do_truncate },
-	{ "write", 3, 3, cell_do_write },
+	{ "acl", 1, 1, cell_do_acl },        { "break", 1, 1, cell_do_break },
+	{ "busy", 2, 2, do_busy },           { "callback", 3, 3, cell_do_callback },
+	{ "change", 1, 1, cell_do_change },  { "cksum", 1, 1, cell_do_cksum },
+	{ "clock", 0, 1, do_clock },         { "expire", 1, 1, do_expire },
+	{ "get", 2, 2, cell_do_get },        { "lies", 1, 1, do_lies },
+	{ "ls", 1, 1, cell_do_ls },          { "mkdir", 1, 1, cell_do_mkdir },
+	{ "move", 2, 2, do_move },           { "offline", 1, 1, do_offline },
+	{ "online", 1, 1, do_online },       { "promises", 0, 1, do_promises },
+	{ "put", 2, 2, cell_do_put },        { "quota", 2, 2, do_quota },
+	{ "read", 1, 3, cell_do_read },      { "restart", 0, 1, do_restart },
+	{ "revoke", 3, 3, cell_do_revoke },  { "rm", 1, 1, cell_do_rm },
+	{ "setacl", 3, 3, cell_do_setacl },  { "stat", 1, 1, cell_do_stat },
+	{ "ticket", 3, 3, do_ticket },       { "truncate", 2, 2, cell_do_truncate },
+	{ "vos-release", 1, 1, do_release }, { "write", 3, 3, cell_do_write },
 };
 
 /* Cuts the line into words at blanks; the last of `most` keeps its own. */
