@@ -330,19 +330,19 @@ int rx_rpc_store(const struct rx_rpc_client *c, const struct rx_rpc *rpc, const 
 /* ---- server ---- */
 
 /* Function pointers of any type are stored alike; this one is only compared. */
-static bool has_operation(const void *ops, size_t slot)
+bool rx_rpc_has_operation(const struct rx_rpc_entry *entry, const void *ops)
 {
 	void (*op)(void);
 
-	memcpy(&op, (const uint8_t *)ops + slot, sizeof(op));
+	memcpy(&op, (const uint8_t *)ops + entry->slot, sizeof(op));
 	return op != NULL;
 }
 
-static const struct rx_rpc_entry *find_entry(const struct rx_rpc_table *table, const void *ops, uint32_t opcode)
+static const struct rx_rpc_entry *find_entry(const struct rx_rpc_table *table, uint32_t opcode)
 {
 	for (unsigned i = 0; i < table->n; i++)
 		if (table->entries[i].rpc->opcode == opcode)
-			return has_operation(ops, table->entries[i].slot) ? &table->entries[i] : NULL;
+			return &table->entries[i];
 	return NULL;
 }
 
@@ -387,12 +387,14 @@ int32_t rx_rpc_dispatch(struct rx_call *call, const struct rx_rpc_table *table, 
 	uint32_t opcode;
 	void *in, *out;
 	int32_t code;
+	bool known;
 
 	if (rx_call_read(call, word, sizeof(word)) != sizeof(word))
 		return RXGEN_DECODE;
 	xdr_get_u32(&cursor, &opcode);
-	entry = find_entry(table, ops, opcode);
-	if (!entry)
+	entry = find_entry(table, opcode);
+	known = entry && rx_rpc_has_operation(entry, ops);
+	if (!known && !(entry && table->with_missing))
 		return RXGEN_OPCODE;
 	/* One byte more: procedures without arguments have empty structs. */
 	in = calloc(1, entry->rpc->in->size + 1);
@@ -405,6 +407,8 @@ int32_t rx_rpc_dispatch(struct rx_call *call, const struct rx_rpc_table *table, 
 					    : rx_rpc_reply(call, entry->rpc, out);
 		xdr_free(entry->rpc->in, in);
 		xdr_free(entry->rpc->out, out);
+	} else if (!known) {
+		code = RXGEN_OPCODE;
 	}
 	free(in);
 	free(out);

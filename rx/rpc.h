@@ -96,7 +96,12 @@ struct rx_rpc_table {
 	unsigned n;
 	/* How OUT is written, with the dispatcher's arg; NULL: rx_rpc_reply. */
 	int32_t (*reply)(struct rx_call *call, const struct rx_rpc *rpc, const void *out, void *arg);
+	/* `run` is called for NULL operations too, if the request can be read, and answers
+	 * RXGEN_OPCODE itself. */
+	bool with_missing;
 };
+
+bool rx_rpc_has_operation(const struct rx_rpc_entry *entry, const void *ops);
 
 /* The abort code for rx_handler to return; 0 after a complete reply. Reads opcode and
  * IN, runs the operation, writes OUT only if that returned 0, frees both: what an
