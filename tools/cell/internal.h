@@ -262,6 +262,8 @@ void cell_act_expire(struct cell *cell, int32_t id, int64_t until);
 void cell_act_expire_all(struct cell *cell, int32_t id);
 void cell_act_restart_fs(struct cell_fs *fs);
 void cell_act_restart_db(struct cell *cell);
+/* For so long nobody is there; after a restart. fs NULL: the databases. */
+void cell_act_down(struct cell *cell, struct cell_fs *fs, uint64_t us);
 void cell_act_clock(struct cell *cell, int64_t ahead_s);
 /* Tells everybody who has a promise on it. */
 int32_t cell_act_break(struct cell *cell, const struct afs_fid *fid);
