@@ -91,7 +91,7 @@
 #define AFS_RPC(name, opcode, split, in_fields, out_fields) { &afs_rpc_##name, offsetof(struct OPS, name), run_##name },
 #define TABLE(service, entries)                                                                                        \
 	const struct rx_rpc_table afs_##service##_table = { #service, entries, sizeof(entries) / sizeof(entries[0]),   \
-							    NULL };
+							    NULL, false };
 
 static const struct rx_rpc_entry fs_entries[] = {
 #define OPS afs_fs_ops

@@ -409,6 +409,10 @@ void rx_endpoint_input(struct rx_endpoint *ep, uint64_t now_us, int64_t wall_s, 
 
 	ep->now = now_us;
 	ep->wall = wall_s;
+	if (now_us < ep->deaf_until) {
+		ep->count.s.dropped++;
+		return;
+	}
 	ep->count.s.packets_received++;
 	if (!rx_header_decode(&h, pkt, len)) {
 		ep->count.s.bogus++;
@@ -526,6 +530,11 @@ void rx_endpoint_restart(struct rx_endpoint *ep, uint64_t now_us, uint32_t epoch
 	ep->now = now_us;
 	ep->cfg.epoch = usable_epoch(epoch);
 	rx_conn_forget_served(ep);
+}
+
+void rx_endpoint_deafen(struct rx_endpoint *ep, uint64_t until_us)
+{
+	ep->deaf_until = until_us;
 }
 
 void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us)

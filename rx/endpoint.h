@@ -58,7 +58,7 @@ struct rx_endpoint_counts {
 
 struct rx_endpoint {
 	struct rx_endpoint_config cfg;
-	uint64_t now;
+	uint64_t now, deaf_until;
 	int64_t wall;
 	uint32_t next_cid;
 	struct rx_conn *conns[RX_CONN_BUCKETS];
@@ -108,6 +108,8 @@ void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const stru
 void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us);
 /* Forgets all connections of clients without a word; own ones made from now on have the epoch. */
 void rx_endpoint_restart(struct rx_endpoint *ep, uint64_t now_us, uint32_t epoch);
+/* Until then what arrives is lost, as if nobody was there. */
+void rx_endpoint_deafen(struct rx_endpoint *ep, uint64_t until_us);
 /* Queues a datagram made of header and body. */
 void rx_endpoint_control(struct rx_endpoint *ep, const struct rx_addr *to, const struct rx_header *h, const void *body,
 			 size_t len);

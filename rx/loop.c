@@ -409,6 +409,13 @@ void rx_loop_restart(struct rx_loop *loop)
 	rx_mutex_unlock(&loop->mutex);
 }
 
+void rx_loop_deafen(struct rx_loop *loop, uint64_t us)
+{
+	rx_mutex_lock(&loop->mutex);
+	rx_endpoint_deafen(loop->ep, rx_now_us(loop->env) + us);
+	rx_mutex_unlock(&loop->mutex);
+}
+
 void rx_loop_set_clock(struct rx_loop *loop, int64_t ahead_s)
 {
 	rx_mutex_lock(&loop->mutex);

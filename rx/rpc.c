@@ -4,6 +4,7 @@
  * Called by the stubs of cm/afs.h and by service handlers; no state of its own. */
 #include "rx/rpc.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ enum {
 	FIRST_READ = 2048,      /* most replies end within this */
 	MAX_REPLY = 256 << 20,  /* bytes of OUT that are believed of any server */
 	MAX_REQUEST = 16 << 20, /* bytes of IN that are believed of any client */
+	AT_ONCE = 16,           /* calls of rx_rpc_multi */
 };
 
 /* Reads what may be an object of the type: exactly, if its size is fixed, else up to
@@ -175,6 +177,27 @@ int rx_rpc(const struct rx_rpc_client *c, const struct rx_rpc *rpc, const void *
 	return end(&a);
 }
 
+/* All requests are on their way before the first reply is waited for. */
+static void all_at_once(const struct rx_rpc *rpc, struct rx_rpc_each *each, unsigned n)
+{
+	struct attempt a[AT_ONCE];
+
+	for (unsigned i = 0; i < n; i++) {
+		a[i] = (struct attempt){ .c = &each[i].client, .rpc = rpc, .err = &each[i].err };
+		if (begin(&a[i], each[i].in) == 0)
+			rx_call_read(a[i].call, NULL, 0);
+	}
+	for (unsigned i = 0; i < n; i++)
+		each[i].rc = end(&a[i]);
+}
+
+void rx_rpc_multi(const struct rx_rpc *rpc, struct rx_rpc_each *each, unsigned n)
+{
+	assert(rpc->out->n == 0);
+	for (unsigned done = 0; done < n; done += AT_ONCE)
+		all_at_once(rpc, each + done, n - done < AT_ONCE ? n - done : AT_ONCE);
+}
+
 static int read_length(struct attempt *a, uint64_t asked, uint64_t *len)
 {
 	uint8_t word[8];
@@ -321,19 +344,19 @@ int rx_rpc_store(const struct rx_rpc_client *c, const struct rx_rpc *rpc, const 
 /* ---- server ---- */
 
 /* Function pointers of any type are stored alike; this one is only compared. */
-static bool has_operation(const void *ops, size_t slot)
+bool rx_rpc_has_operation(const struct rx_rpc_entry *entry, const void *ops)
 {
 	void (*op)(void);
 
-	memcpy(&op, (const uint8_t *)ops + slot, sizeof(op));
+	memcpy(&op, (const uint8_t *)ops + entry->slot, sizeof(op));
 	return op != NULL;
 }
 
-static const struct rx_rpc_entry *find_entry(const struct rx_rpc_table *table, const void *ops, uint32_t opcode)
+static const struct rx_rpc_entry *find_entry(const struct rx_rpc_table *table, uint32_t opcode)
 {
 	for (unsigned i = 0; i < table->n; i++)
 		if (table->entries[i].rpc->opcode == opcode)
-			return has_operation(ops, table->entries[i].slot) ? &table->entries[i] : NULL;
+			return &table->entries[i];
 	return NULL;
 }
 
@@ -378,12 +401,14 @@ int32_t rx_rpc_dispatch(struct rx_call *call, const struct rx_rpc_table *table, 
 	uint32_t opcode;
 	void *in, *out;
 	int32_t code;
+	bool known;
 
 	if (rx_call_read(call, word, sizeof(word)) != sizeof(word))
 		return RXGEN_DECODE;
 	xdr_get_u32(&cursor, &opcode);
-	entry = find_entry(table, ops, opcode);
-	if (!entry)
+	entry = find_entry(table, opcode);
+	known = entry && rx_rpc_has_operation(entry, ops);
+	if (!known && !(entry && table->with_missing))
 		return RXGEN_OPCODE;
 	/* One byte more: procedures without arguments have empty structs. */
 	in = calloc(1, entry->rpc->in->size + 1);
@@ -396,6 +421,8 @@ int32_t rx_rpc_dispatch(struct rx_call *call, const struct rx_rpc_table *table, 
 					    : rx_rpc_reply(call, entry->rpc, out);
 		xdr_free(entry->rpc->in, in);
 		xdr_free(entry->rpc->out, out);
+	} else if (!known) {
+		code = RXGEN_OPCODE;
 	}
 	free(in);
 	free(out);

@@ -63,6 +63,15 @@ struct rx_rpc_source {
  * behind OUT are ignored, as every AFS client but Linux's does. */
 int rx_rpc(const struct rx_rpc_client *c, const struct rx_rpc *rpc, const void *in, void *out, struct rx_error *err);
 
+/* The same procedure of several servers at once, one whose reply is empty. */
+struct rx_rpc_each {
+	struct rx_rpc_client client;
+	const void *in;
+	int rc; /* how this call ended: as of rx_rpc */
+	struct rx_error err;
+};
+void rx_rpc_multi(const struct rx_rpc *rpc, struct rx_rpc_each *each, unsigned n);
+
 /* *got <= asked bytes have come, also counted when the call fails after them: bytes in
  * the sink mean nothing unless 0 is returned. More, or a negative count, is a protocol
  * error of the server. */
@@ -87,7 +96,12 @@ struct rx_rpc_table {
 	unsigned n;
 	/* How OUT is written, with the dispatcher's arg; NULL: rx_rpc_reply. */
 	int32_t (*reply)(struct rx_call *call, const struct rx_rpc *rpc, const void *out, void *arg);
+	/* `run` is called for NULL operations too, if the request can be read, and answers
+	 * RXGEN_OPCODE itself. */
+	bool with_missing;
 };
+
+bool rx_rpc_has_operation(const struct rx_rpc_entry *entry, const void *ops);
 
 /* The abort code for rx_handler to return; 0 after a complete reply. Reads opcode and
  * IN, runs the operation, writes OUT only if that returned 0, frees both: what an

@@ -75,6 +75,8 @@ struct rx_env *rx_loop_env(const struct rx_loop *loop);
 /* To its clients a server that has been started anew: it knows no call or connection of theirs, and
  * says nothing of those it had; connections made from now on have another epoch. */
 void rx_loop_restart(struct rx_loop *loop);
+/* For so long nothing that is sent to it arrives. */
+void rx_loop_deafen(struct rx_loop *loop, uint64_t us);
 /* Tickets are judged by a wall clock that goes so many seconds ahead of the env's. */
 void rx_loop_set_clock(struct rx_loop *loop, int64_t ahead_s);
 

@@ -85,6 +85,22 @@ void world_end(void)
 
 /* ---- a client's callback service ---- */
 
+static void meet(struct client_meeting *m)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 3; /* less than a server waits for an answer */
+	pthread_mutex_lock(&m->lock);
+	m->here++;
+	pthread_cond_broadcast(&m->moved);
+	while (m->here < m->wanted && pthread_cond_timedwait(&m->moved, &m->lock, &until) == 0)
+		continue;
+	if (m->here < m->wanted)
+		m->here--;
+	pthread_mutex_unlock(&m->lock);
+}
+
 static int32_t on_break(struct rx_call *call, const struct afs_cb_CallBack_in *in, struct afs_cb_CallBack_out *out,
 			void *arg)
 {
@@ -95,6 +111,8 @@ static int32_t on_break(struct rx_call *call, const struct afs_cb_CallBack_in *i
 	if (in->fids.len)
 		c->last = in->fids.items[in->fids.len - 1];
 	__atomic_add_fetch(&c->breaks, in->fids.len, __ATOMIC_RELEASE);
+	if (c->meeting)
+		meet(c->meeting);
 	return 0;
 }
 

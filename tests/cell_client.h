@@ -4,14 +4,24 @@
 #ifndef UMAFS_TESTS_CELL_CLIENT_H
 #define UMAFS_TESTS_CELL_CLIENT_H
 
+#include <pthread.h>
+
 #include "tools/cell/cell.h"
 
 enum { CLIENT_USERS = 5, UAE_EACCES = 49733376 + 12 };
 
+/* Whose breaks come at the same time meet here; the first of those that come one after another waits in vain. */
+struct client_meeting {
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	unsigned here, wanted;
+};
+
 struct client {
 	struct rx_loop *loop;
 	struct afs_uuid uuid;
-	bool old_style; /* knows neither TellMeAboutYourself nor WhoAreYou */
+	bool old_style;                 /* knows neither TellMeAboutYourself nor WhoAreYou */
+	struct client_meeting *meeting; /* NULL: breaks are answered at once */
 	/* What the server said; atomic. */
 	unsigned breaks, resets, questions;
 	struct afs_fid last; /* of the last break */

@@ -95,11 +95,33 @@ static void test_delay(void)
 	end();
 }
 
+/* What the command says; NULL: refused. Valid until the next one. */
+static const char *ctl(const char *fmt, ...)
+{
+	static char said[4096];
+	struct rx_error err = { 0 };
+	char line[512];
+	va_list args;
+	FILE *out;
+	int rc = -1;
+
+	memset(said, 0, sizeof(said));
+	out = fmemopen(said, sizeof(said), "w");
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	CU_ASSERT(cell_control(world.cell, line, out, &rc, &err));
+	fclose(out);
+	if (rc)
+		snprintf(said, sizeof(said), "%s", err.text);
+	return rc ? NULL : said;
+}
+
 /* ---- hold ---- */
 
-enum { HELD = 30 }; /* more than a file server has workers */
+enum { HELD = 100, OTHERS = HELD / 4 }; /* more than a file server has workers */
 
-static struct client others[HELD];
+static struct client others[OTHERS];
 static unsigned finished;
 
 static void *ask(void *arg)
@@ -137,23 +159,27 @@ static void test_hold(void)
 	begin();
 	rule("all: rpc name FetchStatus user anonymous -> hold gate");
 	finished = 0;
-	for (unsigned i = 0; i < HELD; i++) {
+	for (unsigned i = 0; i < OTHERS; i++) {
 		client_begin(&others[i], (uint8_t)(10 + i), 0);
-		pthread_create(&t[i], NULL, ask, &others[i]);
+		client_as(&others[i], NULL, 0);
 	}
+	for (unsigned i = 0; i < HELD; i++)
+		pthread_create(&t[i], NULL, ask, &others[i / 4]);
 	while (fired("all") < HELD)
 		sched_yield();
 	CU_ASSERT_EQUAL(status(&a, "alice"), 0); /* nobody else waits for them */
+	CU_ASSERT_PTR_NOT_NULL(ctl("write home:f 0 TEXT"));
+	CU_ASSERT_PTR_NOT_NULL(ctl("read home:f"));
 	CU_ASSERT_EQUAL(__atomic_load_n(&finished, __ATOMIC_ACQUIRE), 0);
 	CU_ASSERT_EQUAL(fault_set_remove(world.faults, "all", NULL), 0);
 	while (__atomic_load_n(&finished, __ATOMIC_ACQUIRE) < HELD) {
 		fault_set_release(world.faults, "gate");
 		sched_yield();
 	}
-	for (unsigned i = 0; i < HELD; i++) {
+	for (unsigned i = 0; i < HELD; i++)
 		pthread_join(t[i], NULL);
+	for (unsigned i = 0; i < OTHERS; i++)
 		client_end(&others[i]);
-	}
 	end();
 }
 
@@ -313,6 +339,25 @@ static void test_restart(void)
 	end();
 }
 
+/* What is sent to a server that is down is lost, and sent again. */
+static void test_down(void)
+{
+	struct rx_stats before, after;
+
+	begin();
+	CU_ASSERT_EQUAL(status(&a, "alice"), 0);
+	rx_loop_stats(a.loop, &before);
+	CU_ASSERT_PTR_NOT_NULL(ctl("restart down 200ms"));
+	CU_ASSERT_EQUAL(status(&a, "alice"), 0);
+	rx_loop_stats(a.loop, &after);
+	CU_ASSERT(after.data_resent > before.data_resent);
+	CU_ASSERT_PTR_NOT_NULL(ctl("restart db down 1ms"));
+	CU_ASSERT_PTR_NULL(ctl("restart down"));
+	CU_ASSERT_PTR_NULL(ctl("restart db 1ms"));
+	CU_ASSERT_PTR_NULL(ctl("restart 127.0.0.77 down 1ms"));
+	end();
+}
+
 static void test_clock(void)
 {
 	struct afs_GetTime_out before, after;
@@ -422,28 +467,6 @@ static void test_garbage(void)
 
 /* ---- commands ---- */
 
-/* What the command says; NULL: refused. Valid until the next one. */
-static const char *ctl(const char *fmt, ...)
-{
-	static char said[4096];
-	struct rx_error err = { 0 };
-	char line[512];
-	va_list args;
-	FILE *out;
-	int rc = -1;
-
-	memset(said, 0, sizeof(said));
-	out = fmemopen(said, sizeof(said), "w");
-	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
-	va_end(args);
-	CU_ASSERT(cell_control(world.cell, line, out, &rc, &err));
-	fclose(out);
-	if (rc)
-		snprintf(said, sizeof(said), "%s", err.text);
-	return rc ? NULL : said;
-}
-
 #define SAYS(text, ...)                                                                                                \
 	do {                                                                                                           \
 		const char *said_ = ctl(__VA_ARGS__);                                                                  \
@@ -545,7 +568,8 @@ UNIT_MAIN("cell faults", { "abort, offline, salvage", test_abort }, { "no quorum
 	  { "what is held ends with the cell", test_hold_ends_with_cell }, { "busy, so many times", test_busy },
 	  { "done, and never answered", test_lose_reply }, { "breaks before, during and after", test_break },
 	  { "rights taken", test_revoke }, { "the file changed", test_change }, { "the volume moved", test_moved },
-	  { "tickets expired", test_expire }, { "the server restarted", test_restart }, { "the clock", test_clock },
-	  { "replies and stores cut", test_cut }, { "lengths", test_length }, { "arrays", test_array },
-	  { "garbage", test_garbage }, { "commands on files", test_control_files },
-	  { "commands on rights", test_control_rights }, { "commands on servers", test_control_servers })
+	  { "tickets expired", test_expire }, { "the server restarted", test_restart },
+	  { "the server down", test_down }, { "the clock", test_clock }, { "replies and stores cut", test_cut },
+	  { "lengths", test_length }, { "arrays", test_array }, { "garbage", test_garbage },
+	  { "commands on files", test_control_files }, { "commands on rights", test_control_rights },
+	  { "commands on servers", test_control_servers })

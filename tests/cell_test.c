@@ -98,6 +98,28 @@ static void test_giving_up(void)
 	end();
 }
 
+static void test_breaks_at_once(void)
+{
+	struct client_meeting meeting = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 3 };
+	struct client more[3];
+	struct afs_fid f;
+
+	begin();
+	CU_ASSERT_EQUAL(client_create(&b, "bob", home, "f", &f), 0);
+	for (uint8_t i = 0; i < 3; i++) {
+		client_begin(&more[i], (uint8_t)(10 + i), 0);
+		CU_ASSERT_EQUAL(client_status(&more[i], "alice", f, NULL), 0);
+		more[i].meeting = &meeting;
+	}
+	CU_ASSERT_EQUAL(client_store(&b, "bob", f, 0, "x", 1, NULL), 0);
+	CU_ASSERT_EQUAL(meeting.here, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(more[i].breaks, 1);
+		client_end(&more[i]);
+	}
+	end();
+}
+
 static void test_silent_client(void)
 {
 	uint16_t port;
@@ -518,6 +540,7 @@ static void test_port_in_use(void)
 UNIT_MAIN("cell", { "first contact: asked and reset once, errors translated for who wants it", test_first_contact },
 	  { "promises: who is told of what, and when", test_breaks },
 	  { "promises given up, one or all", test_giving_up },
+	  { "several clients are told at once", test_breaks_at_once },
 	  { "a silent client is waited for once, and told later", test_silent_client },
 	  { "a known client at another port keeps its promises", test_moved_client },
 	  { "another client at a known port", test_other_client },

@@ -106,6 +106,7 @@ static void test_actions(void)
 		{ "rpc -> no-quorum", FAULT_NO_QUORUM, 0, 0, false, "" },
 		{ "rpc -> expire", FAULT_EXPIRE, 0, 0, false, "" },
 		{ "rpc -> restart", FAULT_RESTART, 0, 0, false, "" },
+		{ "rpc -> restart down 3s", FAULT_RESTART, 0, 3000000, false, "" },
 		{ "rpc -> clock +5min", FAULT_CLOCK, 300000000, 0, false, "" },
 		{ "rpc -> clock -30s", FAULT_CLOCK, -30000000, 0, false, "" },
 	};

@@ -286,6 +286,12 @@ void cell_act_restart_db(struct cell *cell)
 	rx_loop_restart(cell->pt_loop);
 }
 
+void cell_act_down(struct cell *cell, struct cell_fs *fs, uint64_t us)
+{
+	rx_loop_deafen(fs ? fs->loop : cell->vl_loop, us);
+	rx_loop_deafen(fs ? fs->vol_loop : cell->pt_loop, us);
+}
+
 void cell_act_clock(struct cell *cell, int64_t ahead_s)
 {
 	__atomic_store_n(&cell->clock_ahead_s, ahead_s, __ATOMIC_RELAXED);

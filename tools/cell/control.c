@@ -10,6 +10,7 @@
 
 #include "tools/cell/lie.h"
 #include "tools/fault/lexer.h"
+#include "tools/fault/trace.h"
 
 enum { USEC = 1000000, LINE_MAX_BYTES = 4096 };
 
@@ -41,14 +42,20 @@ int cell_user(struct cell_command *c, const char *name, int32_t *id)
 	return p ? 0 : rx_error_set(c->err, RX_ORIGIN_ERRNO, ENOENT, ENOENT, "there is no user %.40s", name);
 }
 
+static int duration(struct cell_command *c, const char *text, uint64_t *us)
+{
+	struct fault_lexer lx;
+
+	fault_lexer_init(&lx, text, 1, c->err);
+	return fault_lexer_duration(&lx, us);
+}
+
 /* A duration with or without a sign. */
 static int seconds(struct cell_command *c, const char *text, int64_t *out)
 {
-	struct fault_lexer lx;
 	uint64_t us;
 
-	fault_lexer_init(&lx, text + (*text == '-' || *text == '+'), 1, c->err);
-	if (fault_lexer_duration(&lx, &us))
+	if (duration(c, text + (*text == '-' || *text == '+'), &us))
 		return -1;
 	*out = (int64_t)(us / USEC) * (*text == '-' ? -1 : 1);
 	return 0;
@@ -80,19 +87,40 @@ static int volume(struct cell_command *c, const char *name, uint32_t *id)
 
 /* ---- servers ---- */
 
+static void restart(struct cell_command *c, struct cell_fs *fs, uint64_t down_us)
+{
+	struct rx_addr addr = rx_addr_ipv4(fs ? fs->ip : c->cell->db_ip,
+					   (uint16_t)((fs ? AFS_PORT_FS : AFS_PORT_VL) + c->cell->port_shift));
+	char name[64], text[48];
+
+	if (fs)
+		cell_act_restart_fs(fs);
+	else
+		cell_act_restart_db(c->cell);
+	if (down_us)
+		cell_act_down(c->cell, fs, down_us);
+	snprintf(text, sizeof(text), "down %lluus", (unsigned long long)down_us);
+	if (c->cell->faults)
+		fault_trace_note(fault_set_trace(c->cell->faults), "restart", rx_addr_text(&addr, name), text);
+}
+
+/* restart [db|ADDRESS] [down T] */
 static int do_restart(struct cell_command *c)
 {
-	struct cell_fs *fs;
+	bool named = c->n && strcmp(c->arg[0], "down");
+	const char *const *more = c->arg + named;
+	struct cell_fs *fs = NULL;
+	uint64_t down_us = 0;
 
-	if (c->n && strcmp(c->arg[0], "db")) {
-		if (server(c, c->arg[0], &fs))
-			return -1;
-		cell_act_restart_fs(fs);
-		return 0;
-	}
-	cell_act_restart_db(c->cell);
-	for (unsigned i = 0; !c->n && i < c->cell->nfs; i++)
-		cell_act_restart_fs(&c->cell->fs[i]);
+	if (c->n > named && (c->n - named != 2 || strcmp(more[0], "down")))
+		return rx_error_set(c->err, RX_ORIGIN_ERRNO, EINVAL, EINVAL, "restart [db|ADDRESS] [down T]");
+	if (c->n > named && duration(c, more[1], &down_us))
+		return -1;
+	if (named && strcmp(c->arg[0], "db") && server(c, c->arg[0], &fs))
+		return -1;
+	restart(c, fs, down_us);
+	for (unsigned i = 0; !named && i < c->cell->nfs; i++)
+		restart(c, &c->cell->fs[i], down_us);
 	return 0;
 }
 
@@ -275,10 +303,12 @@ static int do_lies(struct cell_command *c)
 /* ---- words ---- */
 
 const char cell_control_help[] =
-	"restart [db|ADDRESS] | clock [+T|-T] | setacl PATH USER [-]RIGHTS | acl PATH | revoke USER RIGHTS PATH | "
+	"restart [db|ADDRESS] [down T] | clock [+T|-T] | setacl PATH USER [-]RIGHTS | acl PATH | revoke USER RIGHTS "
+	"PATH | "
 	"stat PATH | ls PATH | read PATH [OFFSET [LENGTH]] | cksum PATH | get PATH FILE | put FILE PATH | "
 	"write PATH OFFSET TEXT | truncate PATH LENGTH | change PATH | mkdir PATH | rm PATH | break PATH|VOLUME|all | "
-	"promises [PATH] | ticket USER LIFE FILE | expire USER | busy VOLUME N | offline VOLUME | online VOLUME | "
+	"promises [PATH] | callback CLIENT|all ADDRESS [TIMES] WHAT | ticket USER LIFE FILE | expire USER | busy "
+	"VOLUME N | offline VOLUME | online VOLUME | "
 	"move VOLUME ADDRESS | vos-release VOLUME | quota VOLUME KIB | lies PROCEDURE";
 
 /* The last argument reaches to the end of the line. */
@@ -287,20 +317,20 @@ static const struct {
 	unsigned least, most;
 	cell_command_fn *fn;
 } commands[] = {
-	{ "acl", 1, 1, cell_do_acl },       { "break", 1, 1, cell_do_break },
-	{ "busy", 2, 2, do_busy },          { "change", 1, 1, cell_do_change },
-	{ "cksum", 1, 1, cell_do_cksum },   { "clock", 0, 1, do_clock },
-	{ "expire", 1, 1, do_expire },      { "get", 2, 2, cell_do_get },
-	{ "lies", 1, 1, do_lies },          { "ls", 1, 1, cell_do_ls },
-	{ "mkdir", 1, 1, cell_do_mkdir },   { "move", 2, 2, do_move },
-	{ "offline", 1, 1, do_offline },    { "online", 1, 1, do_online },
-	{ "promises", 0, 1, do_promises },  { "put", 2, 2, cell_do_put },
-	{ "quota", 2, 2, do_quota },        { "read", 1, 3, cell_do_read },
-	{ "vos-release", 1, 1, do_release },{ "restart", 0, 1, do_restart },
-	{ "revoke", 3, 3, cell_do_revoke }, { "rm", 1, 1, cell_do_rm },
-	{ "setacl", 3, 3, cell_do_setacl }, { "stat", 1, 1, cell_do_stat },
-	{ "ticket", 3, 3, do_ticket },      { "truncate", 2, 2, cell_do_truncate },
-	{ "write", 3, 3, cell_do_write },
+	{ "acl", 1, 1, cell_do_acl },        { "break", 1, 1, cell_do_break },
+	{ "busy", 2, 2, do_busy },           { "callback", 3, 3, cell_do_callback },
+	{ "change", 1, 1, cell_do_change },  { "cksum", 1, 1, cell_do_cksum },
+	{ "clock", 0, 1, do_clock },         { "expire", 1, 1, do_expire },
+	{ "get", 2, 2, cell_do_get },        { "lies", 1, 1, do_lies },
+	{ "ls", 1, 1, cell_do_ls },          { "mkdir", 1, 1, cell_do_mkdir },
+	{ "move", 2, 2, do_move },           { "offline", 1, 1, do_offline },
+	{ "online", 1, 1, do_online },       { "promises", 0, 1, do_promises },
+	{ "put", 2, 2, cell_do_put },        { "quota", 2, 2, do_quota },
+	{ "read", 1, 3, cell_do_read },      { "restart", 0, 3, do_restart },
+	{ "revoke", 3, 3, cell_do_revoke },  { "rm", 1, 1, cell_do_rm },
+	{ "setacl", 3, 3, cell_do_setacl },  { "stat", 1, 1, cell_do_stat },
+	{ "ticket", 3, 3, do_ticket },       { "truncate", 2, 2, cell_do_truncate },
+	{ "vos-release", 1, 1, do_release }, { "write", 3, 3, cell_do_write },
 };
 
 /* Cuts the line into words at blanks; the last of `most` keeps its own. */

@@ -1,5 +1,5 @@
 /* Commands to a running cell (cell_control in cell.h). control.c parses them and has those on
- * servers, volumes and users; control_files.c those on files. */
+ * servers, volumes and users; control_files.c those on files; callback.c the one that speaks to clients. */
 #ifndef UMAFS_TOOLS_CELL_CONTROL_H
 #define UMAFS_TOOLS_CELL_CONTROL_H
 
@@ -19,9 +19,9 @@ struct cell_command {
 };
 
 typedef int cell_command_fn(struct cell_command *c);
-cell_command_fn cell_do_acl, cell_do_break, cell_do_change, cell_do_cksum, cell_do_get, cell_do_ls, cell_do_mkdir,
-	cell_do_put, cell_do_read, cell_do_revoke, cell_do_rm, cell_do_setacl, cell_do_stat, cell_do_truncate,
-	cell_do_write;
+cell_command_fn cell_do_acl, cell_do_break, cell_do_callback, cell_do_change, cell_do_cksum, cell_do_get, cell_do_ls,
+	cell_do_mkdir, cell_do_put, cell_do_read, cell_do_revoke, cell_do_rm, cell_do_setacl, cell_do_stat,
+	cell_do_truncate, cell_do_write;
 
 int cell_refuse(struct cell_command *c, int32_t code, const char *what);
 int cell_number(struct cell_command *c, const char *text, uint64_t *out);

@@ -104,12 +104,14 @@ static int32_t expire(struct cell_request *rq)
 	return RXKAD_EXPIRED;
 }
 
-static int32_t restart(struct cell_request *rq)
+static int32_t restart(struct cell_request *rq, uint64_t down_us)
 {
 	if (rq->fs)
 		cell_act_restart_fs(rq->fs);
 	else
 		cell_act_restart_db(rq->cell);
+	if (down_us)
+		cell_act_down(rq->cell, rq->fs, down_us);
 	return RX_CALL_DEAD;
 }
 
@@ -166,7 +168,7 @@ static int32_t act(struct cell_request *rq, const struct fault_hit *hit, const s
 	case FAULT_EXPIRE:
 		return expire(rq);
 	case FAULT_RESTART:
-		return restart(rq);
+		return restart(rq, a->time_us);
 	case FAULT_CLOCK:
 		cell_act_clock(rq->cell, rq->cell->clock_ahead_s + a->number / USEC);
 		return 0;

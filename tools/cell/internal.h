@@ -262,6 +262,8 @@ void cell_act_expire(struct cell *cell, int32_t id, int64_t until);
 void cell_act_expire_all(struct cell *cell, int32_t id);
 void cell_act_restart_fs(struct cell_fs *fs);
 void cell_act_restart_db(struct cell *cell);
+/* For so long nobody is there; after a restart. fs NULL: the databases. */
+void cell_act_down(struct cell *cell, struct cell_fs *fs, uint64_t us);
 void cell_act_clock(struct cell *cell, int64_t ahead_s);
 /* Tells everybody who has a promise on it. */
 int32_t cell_act_break(struct cell *cell, const struct afs_fid *fid);
@@ -390,7 +392,10 @@ void cell_host_put(struct cell *cell, struct cell_host *host); /* cell->lock hel
 /* At the end: no more patience with silent ones; and, when the loop has ended, free all. */
 void cell_hosts_hurry(struct cell_fs *fs);
 void cell_hosts_free(struct cell_fs *fs);
+/* Held: as a server that has just been started knows nobody. */
+void cell_hosts_forget(struct cell_fs *fs);
 
+/* promises.c */
 /* Whom to tell of what: the promises that were taken back. Filled under the lock, sent
  * without it. */
 struct cell_breaks {
@@ -401,8 +406,6 @@ void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const st
 void cell_break_volume(struct cell_breaks *breaks, struct cell_volume *volume);
 /* Not held: takes the caller's own promise back, if it has one, and tells it in any case. */
 void cell_break_caller(struct cell_request *rq, const struct afs_fid *fid);
-/* Held: as a server that has just been started knows nobody. */
-void cell_hosts_forget(struct cell_fs *fs);
 /* Not held: waits until all have heard of it, or are known to be silent. */
 void cell_send_breaks(struct cell *cell, struct cell_breaks *breaks);
 /* Held. None for a request without a host. Bulk: as many more hosts as the real server counts for bulk calls. */
@@ -410,6 +413,10 @@ void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, stru
 void cell_give_up(struct cell_request *rq, const struct afs_fid *fid);
 void cell_give_up_all(struct cell_request *rq);
 void cell_promises_free(struct cell_promise **list);
+/* Held: all that the host has. */
+void cell_promises_drop(struct cell *cell, const struct cell_host *host);
+/* Not held: one CallBack; -1: it did not answer in time. */
+int cell_host_tell(struct cell_host *host, struct afs_fid *fids, unsigned n, unsigned dead_s);
 
 /* fs_call.c: what operations of the file server have in common; cell->lock held. */
 enum cell_want { CELL_READ, CELL_CHANGE };

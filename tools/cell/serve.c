@@ -83,19 +83,24 @@ static int32_t run(const struct rx_rpc_entry *entry, const void *ops, struct rx_
 	struct cell *cell = rq->cell;
 	const struct cell_hooks *hooks = cell->hooks;
 	bool audit = cell->audit >= 0 && rq->service->contact, faulty = cell_faulty(cell);
+	bool known = rx_rpc_has_operation(entry, ops);
 	struct cell_rpc rpc;
 	int32_t code;
 
+	if (!known && !faulty)
+		return RXGEN_OPCODE;
 	identify(rq);
 	if (hooks || audit || faulty)
 		describe(rq, entry->rpc, in, &rpc);
 	code = hooks && hooks->before ? hooks->before(hooks->arg, &rpc) : 0;
 	if (code == 0)
 		code = refuse_ticket(rq);
-	if (code == 0 && rq->service->contact && needs_contact(entry->rpc->opcode))
+	if (code == 0 && known && rq->service->contact && needs_contact(entry->rpc->opcode))
 		code = cell_contact(rq);
 	if (code == 0 && faulty)
 		code = cell_fault_before(rq, entry->rpc, &rpc);
+	if (code == 0 && !known)
+		code = RXGEN_OPCODE;
 	if (code == 0) {
 		int32_t lost;
 
@@ -198,7 +203,7 @@ static const struct rx_rpc_entry vol_entries[] = {
 #define TABLE(service)                                                                                                 \
 	const struct rx_rpc_table cell_##service##_table = { #service, service##_entries,                              \
 							     sizeof(service##_entries) / sizeof(service##_entries[0]), \
-							     cell_reply };
+							     cell_reply, true };
 TABLE(fs)
 TABLE(vl)
 TABLE(pt)

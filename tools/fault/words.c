@@ -416,6 +416,17 @@ static int act_server(struct fault_lexer *lx, struct fault_action *a)
 	return 0;
 }
 
+/* restart [down T] */
+static int act_restart(struct fault_lexer *lx, struct fault_action *a)
+{
+	if (fault_lexer_end(lx))
+		return 0;
+	if (fault_lexer_accept(lx, "down"))
+		return fault_lexer_duration(lx, &a->time_us);
+	fault_lexer_next(lx);
+	return fault_lexer_expected(lx, "down, and for how long");
+}
+
 /* clock +T | -T */
 static int act_clock(struct fault_lexer *lx, struct fault_action *a)
 {
@@ -467,7 +478,7 @@ static const struct fault_action_word actions[] = {
 	{ "salvage", FAULT_ON_RPC, FAULT_SALVAGE, NULL },
 	{ "no-quorum", FAULT_ON_RPC, FAULT_NO_QUORUM, NULL },
 	{ "expire", FAULT_ON_RPC, FAULT_EXPIRE, NULL },
-	{ "restart", FAULT_ON_RPC, FAULT_RESTART, NULL },
+	{ "restart", FAULT_ON_RPC, FAULT_RESTART, act_restart },
 	{ "clock", FAULT_ON_RPC, FAULT_CLOCK, act_clock },
 };
 
