@@ -10,39 +10,57 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "rx/security.h"
 
-static EVP_MAC *fetch_hmac(void)
-{
-	OSSL_LIB_CTX *ctx = OSSL_LIB_CTX_new();
-	OSSL_PROVIDER *provider = ctx ? OSSL_PROVIDER_load(ctx, "default") : NULL;
-	EVP_MAC *method = provider ? EVP_MAC_fetch(ctx, "HMAC", "-fips") : NULL;
+struct hmac {
+	OSSL_LIB_CTX *ctx;
+	OSSL_PROVIDER *provider;
+	EVP_MAC *method;
+};
 
-	if (method)
-		return method;
-	if (provider)
-		OSSL_PROVIDER_unload(provider);
-	OSSL_LIB_CTX_free(ctx);
+static void drop_hmac(struct hmac *h)
+{
+	EVP_MAC_free(h->method);
+	if (h->provider)
+		OSSL_PROVIDER_unload(h->provider);
+	OSSL_LIB_CTX_free(h->ctx);
+	OPENSSL_free(h);
+}
+
+static struct hmac *fetch_hmac(void)
+{
+	struct hmac *h = OPENSSL_zalloc(sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->ctx = OSSL_LIB_CTX_new();
+	h->provider = h->ctx ? OSSL_PROVIDER_load(h->ctx, "default") : NULL;
+	h->method = h->provider ? EVP_MAC_fetch(h->ctx, "HMAC", "-fips") : NULL;
+	if (h->method)
+		return h;
+	drop_hmac(h);
 	return NULL;
 }
 
 /* Fetched once for the life of the process; what had no memory for it tries again. */
 static EVP_MAC *hmac_method(void)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static EVP_MAC *method;
-	EVP_MAC *got;
+	static _Atomic(struct hmac *) known;
+	struct hmac *h = known, *none = NULL;
 
-	pthread_mutex_lock(&lock);
-	if (!method)
-		method = fetch_hmac();
-	got = method;
-	pthread_mutex_unlock(&lock);
-	return got;
+	if (h)
+		return h->method;
+	h = fetch_hmac();
+	if (!h)
+		return NULL;
+	if (atomic_compare_exchange_strong(&known, &none, h))
+		return h->method;
+	drop_hmac(h);
+	return none->method;
 }
 
 static int hmac_md5(const uint8_t *key, size_t key_len, const uint8_t *msg, size_t msg_len, uint8_t out[16])

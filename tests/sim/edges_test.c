@@ -26,7 +26,6 @@ static const struct {
 	{ "uffd.o", "syscall" },            /* likewise */
 	{ "service.o", "pthread_sigmask" }, /* of the threads that it has the env make */
 	{ "fcrypt.o", "pthread_once" },     /* constant tables */
-	{ "rxkad_kdf.o", "pthread_once" },
 	{ "ticket.o", "pthread_mutex_*" }, /* around the Kerberos library, which never waits for one of ours */
 };
 
