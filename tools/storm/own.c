@@ -280,8 +280,9 @@ static void truncate_to(struct storm_actor *a, const struct storm_moment *m, uin
 	rx_mutex_lock(&p->lock);
 	if (rc != 0)
 		failed(a, m, CM_RIGHT_WRITE, &err);
-	/* One that failed may have been done all the same. */
-	if (rc == 0 || !storm_is_loss(&err)) {
+	/* One that failed may have been done all the same, even if it is refused when it is sent again
+	 * because the first reply was lost. */
+	if (rc == 0 || !storm_is_loss(&err) || p->hindered) {
 		v = next_view(o);
 		if (size < v->size)
 			memset(v->bytes + size, 0, v->size - size);
