@@ -366,7 +366,7 @@ void storm_own_act(struct storm_actor *a, const struct storm_event *e)
 		rx_mutex_unlock(&p->lock);
 		return;
 	}
-	if (doubt && !resync(a)) {
+	if (doubt && !resync(a) && a->own->nviews == STORM_VIEWS) {
 		p->counts->failed[e->kind]++;
 		return;
 	}

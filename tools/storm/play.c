@@ -215,14 +215,15 @@ static bool nudge(struct storm_play *p)
 {
 	bool stale = false;
 
-	for (unsigned c = 0; c < STORM_CLIENTS; c++) {
-		struct storm_actor *a = &p->actors[c * STORM_USERS];
+	for (unsigned c = 0; c <= STORM_CLIENTS; c++) {
+		struct storm_actor *a = &p->actors[c * STORM_USERS % STORM_ACTORS];
+		struct cm_vnode *dir = c == STORM_ADMIN ? p->admin_dirs[0] : a->dirs[0];
 		struct rx_error err;
 		char *text;
 
 		if (!storm_is_stale(p, &p->clients[c]))
 			continue;
-		if (cm_acl_fetch(a->dirs[0], a->token, &text, &err) == 0)
+		if (cm_acl_fetch(dir, c == STORM_ADMIN ? p->admin : a->token, &text, &err) == 0)
 			free(text);
 		stale |= storm_is_stale(p, &p->clients[c]);
 	}
@@ -237,7 +238,7 @@ static void rest(struct storm_play *p)
 	bool stale = false, denied = false;
 
 	rx_mutex_lock(&p->lock);
-	for (unsigned c = 0; c < STORM_CLIENTS; c++)
+	for (unsigned c = 0; c <= STORM_CLIENTS; c++)
 		stale |= storm_is_stale(p, &p->clients[c]);
 	for (unsigned u = 0; u < STORM_USERS; u++)
 		denied |= p->ever_denied[u];
