@@ -8,11 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/sim/client.h"
 #include "tests/sim/seeds.h"
 #include "tests/sim/site.h"
-#include "tests/sim/soft_mmu.h"
 #include "tests/unit.h"
-#include "vfs-emu/instance.h"
 
 enum {
 	CLIENTS = 2,
@@ -44,9 +43,7 @@ struct actor {
 };
 
 struct client {
-	struct cm *cm;
-	struct vfs_source *source;
-	struct vfs *vfs;
+	struct sim_client sim;
 	bool dead; /* told to stop */
 };
 
@@ -100,19 +97,15 @@ static bool client_begin(struct play *p, unsigned i)
 	struct client *c = &p->clients[i];
 	struct cm_config config = { .env = p->env,
 				    .net = world_net_port(p->net, SIM_CLIENT_IP + i, 7001),
-				    .confdir = sim_confdir(),
 				    .level = RXKAD_CRYPT,
 				    .max_dirty_age_ms = 300 };
-	struct vfs_config vfs = { .source = soft_mmu_new(p->env, p->seed & 1 ? VFS_MODE_FULL : VFS_MODE_BASIC, 16),
-				  .workers = 2 };
 	struct rx_error err = { 0 };
 
-	*c = (struct client){ .cm = cm_new(&config, &err), .source = vfs.source };
-	vfs.cm = c->cm;
-	c->vfs = c->cm ? vfs_new(&vfs, &err) : NULL;
-	if (!c->vfs)
-		printf("\n  client %u: %s\n", i, err.text);
-	return c->vfs;
+	c->dead = false;
+	if (sim_client_begin(&c->sim, &config, p->seed & 1 ? VFS_MODE_FULL : VFS_MODE_BASIC, &err) == 0)
+		return true;
+	printf("\n  client %u: %s\n", i, err.text);
+	return false;
 }
 
 /* Writes down the value of the actor's own cells; what it wrote may have been lost. */
@@ -142,15 +135,15 @@ static bool actor_begin(struct actor *a)
 	snprintf(spec, sizeof(spec), "MEMORY:sim-%u-%s", a->client, users[a->user]);
 	for (unsigned tries = 0; tries < 50 && !a->map && !c->dead; tries++) {
 		struct cm_vnode *v = NULL, *dir = NULL;
-		int rc = a->token ? 0 : cm_token_open(c->cm, spec, NULL, &a->token, &err);
+		int rc = a->token ? 0 : cm_token_open(c->sim.cm, spec, NULL, &a->token, &err);
 
-		if (rc == 0 && cm_walk(c->cm, a->token, FILE_PATH, 0, &v, &err) != 0) {
-			rc = cm_walk_parent(c->cm, a->token, FILE_PATH, &dir, name, &err);
+		if (rc == 0 && cm_walk(c->sim.cm, a->token, FILE_PATH, 0, &v, &err) != 0) {
+			rc = cm_walk_parent(c->sim.cm, a->token, FILE_PATH, &dir, name, &err);
 			if (rc == 0 && a->number == 0)
 				cm_create(dir, a->token, name, &attr, &v, &err);
 		}
 		if (v && !a->file)
-			vfs_open(c->vfs, v, a->token, true, &a->file, &err);
+			vfs_open(c->sim.vfs, v, a->token, true, &a->file, &err);
 		if (a->file && (a->number || vfs_truncate(a->file, SIZE, &err) == 0) &&
 		    (a->number == ACTORS || look_at_own(a)))
 			a->map = (uintptr_t)vfs_mmap(a->file, SIZE, PROT_READ | PROT_WRITE, 0, &err);
@@ -167,7 +160,7 @@ static bool actor_begin(struct actor *a)
 /* dying: nothing can be stored any more, and nothing is expected. */
 static void actor_end(struct actor *a, bool dying)
 {
-	struct vfs *vfs = a->play->clients[a->client].vfs;
+	struct vfs *vfs = a->play->clients[a->client].sim.vfs;
 	struct rx_error err = { 0 };
 
 	if (a->map)
@@ -182,11 +175,9 @@ static void actor_end(struct actor *a, bool dying)
 
 static void client_end(struct play *p, unsigned i, bool dying)
 {
-	struct client *c = &p->clients[i];
+	uint64_t lost = sim_client_end(&p->clients[i].sim, dying ? 0 : 60000);
 
-	vfs_stop(c->vfs); /* what is dirty in it the cache manager asks for at its end */
-	HOLDS(p, cm_free(c->cm, dying ? 0 : 60000) == 0 || dying);
-	vfs_free(c->vfs);
+	HOLDS(p, lost == 0 || dying);
 }
 
 /* ---- what actors do ---- */
@@ -200,7 +191,7 @@ static void store(struct actor *a, unsigned own)
 	bool done;
 
 	if (dice(p, 2))
-		done = soft_store(c->source, a->map + off, (int)a->number, value) == 0;
+		done = soft_store(c->sim.source, a->map + off, (int)a->number, value) == 0;
 	else
 		done = vfs_pwrite(a->file, &value, 1, off, NULL) == 1;
 	if (done)
@@ -218,7 +209,7 @@ static void look(struct actor *a, unsigned own)
 	int value;
 
 	if (dice(a->play, 2))
-		value = soft_load(c->source, a->map + off, (int)a->number);
+		value = soft_load(c->sim.source, a->map + off, (int)a->number);
 	else
 		value = vfs_pread(a->file, &byte, 1, off, NULL) == 1 ? byte : -1;
 	if (value < 0)
@@ -249,7 +240,7 @@ static void keep(struct actor *a)
 	if (dice(a->play, 2))
 		rc = vfs_fsync(a->file, &err);
 	else
-		rc = vfs_msync(a->play->clients[a->client].vfs, (void *)a->map, SIZE, MS_SYNC, &err);
+		rc = vfs_msync(a->play->clients[a->client].sim.vfs, (void *)a->map, SIZE, MS_SYNC, &err);
 	if (rc == 0) {
 		memcpy(a->kept, covered, sizeof(covered));
 		count.synced++;

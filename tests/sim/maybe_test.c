@@ -6,11 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/sim/client.h"
 #include "tests/sim/seeds.h"
 #include "tests/sim/site.h"
-#include "tests/sim/soft_mmu.h"
 #include "tests/unit.h"
-#include "vfs-emu/vfs.h"
 
 enum { FILES = 4, PAGES = 12, SIZE = PAGES * CM_PAGE, OPS = 60, PIECE = 3 * CM_PAGE };
 
@@ -28,9 +27,7 @@ struct play {
 	struct rx_env *env;
 	struct world_net *net;
 	struct sim_site site;
-	struct cm *cm;
-	struct vfs *vfs;
-	struct vfs_source *source;
+	struct sim_client client;
 	struct cm_token *token, *other;
 	struct cm_vnode *dir;
 	struct model files[FILES];
@@ -58,11 +55,8 @@ static bool begin(struct play *p)
 {
 	struct cm_config config = { .env = p->env,
 				    .net = world_net_port(p->net, SIM_CLIENT_IP, 7001),
-				    .confdir = sim_confdir(),
 				    .level = RXKAD_CRYPT,
 				    .max_dirty_age_ms = 300 };
-	struct vfs_config vfs = { .source = soft_mmu_new(p->env, p->seed & 2 ? VFS_MODE_FULL : VFS_MODE_BASIC, 16),
-				  .workers = 2 };
 	struct rx_error err = { 0 };
 	char spec[64], other[64];
 	bool ok;
@@ -70,13 +64,10 @@ static bool begin(struct play *p)
 	sim_site_init(&p->site, p->world, p->net, true);
 	ok = sim_site_start(&p->site, &err) == 0 && sim_site_ticket(&p->site, 0, "alice", 3600, spec, &err) == 0 &&
 	     sim_site_ticket(&p->site, 0, "bob", 3600, other, &err) == 0;
-	p->cm = ok ? cm_new(&config, &err) : NULL;
-	vfs.cm = p->cm;
-	p->source = vfs.source;
-	p->vfs = p->cm ? vfs_new(&vfs, &err) : NULL;
-	ok = p->vfs && cm_token_open(p->cm, spec, NULL, &p->token, &err) == 0 &&
-	     cm_token_open(p->cm, other, NULL, &p->other, &err) == 0 &&
-	     cm_walk(p->cm, p->token, DIR_PATH, 0, &p->dir, &err) == 0;
+	ok = ok && sim_client_begin(&p->client, &config, p->seed & 2 ? VFS_MODE_FULL : VFS_MODE_BASIC, &err) == 0 &&
+	     cm_token_open(p->client.cm, spec, NULL, &p->token, &err) == 0 &&
+	     cm_token_open(p->client.cm, other, NULL, &p->other, &err) == 0 &&
+	     cm_walk(p->client.cm, p->token, DIR_PATH, 0, &p->dir, &err) == 0;
 	if (!ok)
 		printf("\n  %s\n", err.text);
 	return ok;
@@ -140,7 +131,7 @@ static void directory(struct play *p)
 	HOLDS(p, cm_unlink(p->dir, p->token, "link", NULL) == 0);
 	HOLDS(p, cm_rmdir(p->dir, p->token, "sub", NULL) == 0);
 	cm_vnode_put(v);
-	cm_walk(p->cm, p->token, "/afs/umafs.test/ro", 0, &v, NULL);
+	cm_walk(p->client.cm, p->token, "/afs/umafs.test/ro", 0, &v, NULL);
 	HOLDS(p, v);
 	cm_vnode_put(v);
 }
@@ -186,14 +177,14 @@ static void scribble(struct play *p, struct vfs_file *f, struct model *m, bool o
 		off = i * CM_PAGE + dice(p, CM_PAGE);
 		if (off >= m->len)
 			break;
-		HOLDS(p, soft_load(p->source, map + off, other) == m->bytes[off]);
-		HOLDS(p, soft_store(p->source, map + off, other, (uint8_t)p->moves) == 0);
+		HOLDS(p, soft_load(p->client.source, map + off, other) == m->bytes[off]);
+		HOLDS(p, soft_store(p->client.source, map + off, other, (uint8_t)p->moves) == 0);
 		m->bytes[off] = (uint8_t)p->moves;
 	}
 	if (map && dice(p, 2))
-		HOLDS(p, vfs_msync(p->vfs, (void *)map, pages * CM_PAGE, MS_SYNC, NULL) == 0);
+		HOLDS(p, vfs_msync(p->client.vfs, (void *)map, pages * CM_PAGE, MS_SYNC, NULL) == 0);
 	if (map)
-		HOLDS(p, vfs_munmap(p->vfs, (void *)map, pages * CM_PAGE, NULL) == 0);
+		HOLDS(p, vfs_munmap(p->client.vfs, (void *)map, pages * CM_PAGE, NULL) == 0);
 }
 
 /* The page between two that are dirty. */
@@ -224,8 +215,8 @@ static void content(struct play *p, unsigned i)
 	size_t len = 1 + dice(p, PIECE), off = dice(p, (unsigned)(SIZE - len)), size;
 
 	snprintf(path, sizeof(path), DIR_PATH "/%s", name_of(i, name));
-	HOLDS(p, cm_walk(p->cm, t, path, 0, &v, NULL) == 0);
-	if (!v || vfs_open(p->vfs, v, t, true, &f, NULL)) {
+	HOLDS(p, cm_walk(p->client.cm, t, path, 0, &v, NULL) == 0);
+	if (!v || vfs_open(p->client.vfs, v, t, true, &f, NULL)) {
 		HOLDS(p, !"the file opens");
 		cm_vnode_put(v);
 		return;
@@ -297,8 +288,7 @@ static void conduct(void *arg)
 	cm_vnode_put(p->dir);
 	cm_token_put(p->token);
 	cm_token_put(p->other);
-	vfs_free(p->vfs);
-	HOLDS(p, cm_free(p->cm, 60000) == 0);
+	HOLDS(p, sim_client_end(&p->client, 60000) == 0);
 	sim_site_end(&p->site);
 }
 

@@ -8,13 +8,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/sim/client.h"
 #include "tests/sim/conf.h"
-#include "tests/sim/soft_mmu.h"
 #include "tests/sim/seeds.h"
 #include "tests/unit.h"
 #include "tests/sim/world_net.h"
 #include "tools/cell/cell.h"
-#include "vfs-emu/vfs.h"
 
 enum {
 	CLIENTS = 2,
@@ -31,9 +30,7 @@ struct play;
 
 struct client {
 	struct play *play;
-	struct cm *cm;
-	struct vfs_source *source;
-	struct vfs *vfs;
+	struct sim_client sim;
 	struct cm_token *token;
 	struct vfs_file *file;
 	uintptr_t map;
@@ -80,27 +77,21 @@ static unsigned own_cell(struct play *p, unsigned client, unsigned writer)
 
 static bool open_file(struct client *c, unsigned i)
 {
-	struct play *p = c->play;
-	struct vfs_config config = { .source = soft_mmu_new(p->env, p->seed & 1 ? VFS_MODE_FULL : VFS_MODE_BASIC, 16),
-				     .workers = 2 };
 	struct cm_setattr attr = { .set_mode = true, .mode = 0666 };
 	struct cm_vnode *dir = NULL, *v = NULL;
 	struct rx_error err = { 0 };
 	char name[256];
 	int rc;
 
-	c->source = config.source;
-	config.cm = c->cm;
-	c->vfs = vfs_new(&config, &err);
-	rc = cm_token_open(c->cm, "anonymous", NULL, &c->token, &err);
+	rc = cm_token_open(c->sim.cm, "anonymous", NULL, &c->token, &err);
 	if (rc == 0)
-		rc = cm_walk_parent(c->cm, c->token, FILE_PATH, &dir, name, &err);
+		rc = cm_walk_parent(c->sim.cm, c->token, FILE_PATH, &dir, name, &err);
 	if (rc == 0 && i == 0)
 		rc = cm_create(dir, c->token, name, &attr, &v, &err);
 	else if (rc == 0)
-		rc = cm_walk(c->cm, c->token, FILE_PATH, 0, &v, &err);
+		rc = cm_walk(c->sim.cm, c->token, FILE_PATH, 0, &v, &err);
 	if (rc == 0)
-		rc = vfs_open(c->vfs, v, c->token, true, &c->file, &err);
+		rc = vfs_open(c->sim.vfs, v, c->token, true, &c->file, &err);
 	if (rc == 0 && i == 0)
 		rc = vfs_truncate(c->file, SIZE, &err);
 	if (rc == 0)
@@ -117,24 +108,22 @@ static bool client_begin(struct play *p, unsigned i)
 	struct client *c = &p->clients[i];
 	struct cm_config config = { .env = p->env,
 				    .net = world_net_port(p->net, SIM_CLIENT_IP + i, 0),
-				    .confdir = sim_confdir(),
 				    .max_dirty_age_ms = 200 };
 	struct rx_error err;
 
 	c->play = p;
-	c->cm = cm_new(&config, &err);
-	return c->cm && open_file(c, i);
+	return sim_client_begin(&c->sim, &config, p->seed & 1 ? VFS_MODE_FULL : VFS_MODE_BASIC, &err) == 0 &&
+	       open_file(c, i);
 }
 
 static void client_end(struct client *c)
 {
 	struct rx_error err = { 0 };
 
-	HOLDS(c->play, vfs_munmap(c->vfs, (void *)c->map, SIZE, &err) == 0);
+	HOLDS(c->play, vfs_munmap(c->sim.vfs, (void *)c->map, SIZE, &err) == 0);
 	HOLDS(c->play, vfs_close(c->file, &err) == 0);
 	cm_token_put(c->token);
-	vfs_free(c->vfs);
-	HOLDS(c->play, cm_free(c->cm, 10000) == 0);
+	HOLDS(c->play, sim_client_end(&c->sim, 10000) == 0);
 }
 
 /* ---- who acts ---- */
@@ -154,7 +143,7 @@ static void store(struct writer *w, unsigned cell)
 	p->written[cell][value] = true;
 	p->last[cell] = value;
 	if (dice(p, 3))
-		HOLDS(p, soft_store(c->source, c->map + offset_of(cell), (int)w->id, value) == 0);
+		HOLDS(p, soft_store(c->sim.source, c->map + offset_of(cell), (int)w->id, value) == 0);
 	else
 		HOLDS(p, vfs_pwrite(c->file, &value, 1, offset_of(cell), &err) == 1);
 }
@@ -167,7 +156,7 @@ static void look(struct writer *w, unsigned cell, bool own)
 	int value;
 
 	if (dice(p, 3)) {
-		value = soft_load(c->source, c->map + offset_of(cell), (int)w->id);
+		value = soft_load(c->sim.source, c->map + offset_of(cell), (int)w->id);
 	} else {
 		HOLDS(p, vfs_pread(c->file, &byte, 1, offset_of(cell), NULL) == 1);
 		value = byte;
@@ -187,7 +176,7 @@ static void writer(void *arg)
 	for (unsigned i = 0; i < OPS; i++) {
 		switch (dice(p, 8)) {
 		case 0:
-			HOLDS(p, vfs_msync(w->client->vfs, (void *)w->client->map, SIZE, MS_SYNC, &err) == 0);
+			HOLDS(p, vfs_msync(w->client->sim.vfs, (void *)w->client->map, SIZE, MS_SYNC, &err) == 0);
 			break;
 		case 1:
 			world_sleep_us(p->world, dice(p, 300000));
@@ -257,7 +246,7 @@ static bool call_the_server(struct client *c)
 	struct cm_volume_status status;
 	struct cm_vnode *v = NULL;
 	struct rx_error err = { 0 };
-	bool ok = cm_walk(c->cm, c->token, FILE_PATH, 0, &v, &err) == 0 &&
+	bool ok = cm_walk(c->sim.cm, c->token, FILE_PATH, 0, &v, &err) == 0 &&
 		  cm_volume_status(v, c->token, &status, &err) == 0;
 
 	cm_vnode_put(v);
@@ -281,7 +270,8 @@ static void settle(struct play *p)
 	}
 	for (unsigned c = 0; c < CELLS; c++)
 		for (unsigned i = 0; i <= CLIENTS; i++)
-			HOLDS(p, soft_load(p->clients[i].source, p->clients[i].map + offset_of(c), 1000) == p->last[c]);
+			HOLDS(p, soft_load(p->clients[i].sim.source, p->clients[i].map + offset_of(c), 1000) ==
+					 p->last[c]);
 }
 
 static void conduct(void *arg)
