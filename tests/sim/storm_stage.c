@@ -186,6 +186,7 @@ static int come_back(struct storm_stage *base, struct rx_error *err)
 		sim_site_unplug(&s->site);
 	else
 		sim_site_crash(&s->site);
+	storm_inside_note_clients(&s->inside);
 	storm_inside_set_cell(&s->inside, NULL);
 	if (sim_site_restart(&s->site, err) != 0)
 		return -1;

@@ -14,6 +14,7 @@ enum {
 
 void storm_inside_begin(struct storm_inside *s)
 {
+	memset(s->knew, 0, sizeof(s->knew));
 	rx_mutex_init(&s->lock, s->base.env, (enum rx_rank)INSIDE_RANK, "storm inside");
 }
 
@@ -98,20 +99,46 @@ static struct cell_volume *stage_volume(struct cell *cell)
 	return cell_volume_by_name(cell, "big");
 }
 
-/* Some server has something to tell it, or the volume's does not know it (any more). */
-static bool is_behind(struct cell *cell, uint32_t ip)
-{
-	const struct cell_fs *fs = stage_volume(cell)->fs;
-	bool known = false, behind = false;
+/* What a server knows of a client, at whatever ports. cell->lock held. */
+enum knows { NOTHING, BEHIND, ALL };
 
-	for (unsigned i = 0; i < cell->nfs; i++)
-		for (const struct cell_host *h = cell->fs[i].hosts; h; h = h->next) {
-			if (h->gone || rx_addr_ip(&h->addr) != ip)
-				continue;
-			known |= &cell->fs[i] == fs;
-			behind |= h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due;
-		}
-	return !known || behind;
+static enum knows what_knows(const struct cell_fs *fs, uint32_t ip)
+{
+	enum knows knows = NOTHING;
+
+	for (const struct cell_host *h = fs->hosts; h; h = h->next) {
+		if (h->gone || rx_addr_ip(&h->addr) != ip)
+			continue;
+		if (h->state != CELL_HOST_GOOD || h->ndelayed > 0 || h->reset_due)
+			return BEHIND;
+		knows = ALL;
+	}
+	return knows;
+}
+
+void storm_inside_note_clients(struct storm_inside *s)
+{
+	rx_mutex_lock(&s->cell->lock);
+	for (unsigned i = 0; i < s->cell->nfs; i++)
+		for (unsigned c = 0; c <= STORM_CLIENTS; c++)
+			s->knew[i][c] |= what_knows(&s->cell->fs[i], s->client_ip + c) != NOTHING;
+	rx_mutex_unlock(&s->cell->lock);
+}
+
+/* Some server has something to tell it, or does not know it any more, or the volume's does not
+ * know it yet. cell->lock held. */
+static bool is_behind(const struct storm_inside *s, unsigned client)
+{
+	const struct cell_fs *home = stage_volume(s->cell)->fs;
+
+	for (unsigned i = 0; i < s->cell->nfs; i++) {
+		const struct cell_fs *fs = &s->cell->fs[i];
+		enum knows knows = what_knows(fs, s->client_ip + client);
+
+		if (knows == BEHIND || (knows == NOTHING && (fs == home || s->knew[i][client])))
+			return true;
+	}
+	return false;
 }
 
 bool storm_inside_missed(struct storm_stage *base, unsigned client)
@@ -123,7 +150,7 @@ bool storm_inside_missed(struct storm_stage *base, unsigned client)
 	missed = !s->cell;
 	if (s->cell) {
 		rx_mutex_lock(&s->cell->lock);
-		missed = is_behind(s->cell, s->client_ip + client);
+		missed = is_behind(s, client);
 		rx_mutex_unlock(&s->cell->lock);
 	}
 	rx_mutex_unlock(&s->lock);
@@ -203,6 +230,7 @@ int storm_inside_restart(struct storm_stage *base, struct rx_error *err)
 	struct cell *cell = storm_inside_of(base)->cell;
 
 	(void)err;
+	storm_inside_note_clients(storm_inside_of(base));
 	for (unsigned i = 0; i < cell->nfs; i++)
 		cell_act_restart_fs(&cell->fs[i]);
 	return 0;

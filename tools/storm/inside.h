@@ -13,7 +13,8 @@ struct storm_inside {
 	struct cell *cell;       /* the stage's; NULL: there is none just now */
 	struct fault_set *rules; /* the stage's */
 	struct storm_play *play;
-	uint32_t client_ip; /* of client 0; the others' follow */
+	uint32_t client_ip;                                 /* of client 0; the others' follow */
+	bool knew[CELL_FILESERVERS_MAX][STORM_CLIENTS + 1]; /* the client, when the server restarted last */
 	char spec[64];
 };
 
@@ -34,6 +35,8 @@ int32_t storm_inside_after(void *arg, const struct cell_rpc *rpc, int32_t code);
 bool storm_inside_is_store(const struct cell_rpc *rpc);
 /* Everybody's first ticket, when the cell is up. */
 int storm_inside_tickets(struct storm_inside *s, const struct storm_plan *plan, struct rx_error *err);
+/* Before servers restart, which forget their clients. */
+void storm_inside_note_clients(struct storm_inside *s);
 /* Takes away all rules of the play. */
 void storm_inside_calm(struct storm_inside *s);
 /* cell->lock held; NULL: there is none. */
