@@ -203,12 +203,15 @@ static int64_t load_bytes(struct storm_actor *a, uint8_t *bytes, uint64_t off, u
 /* Bytes that went in one by one: a mapping has a limit of its own, so few are taken. */
 enum { BY_BYTE = 40 };
 
+/* Lock held. What may be beyond the end of the file, should a change that made it longer have
+ * been refused, gives SIGBUS. */
 static void failed(struct storm_actor *a, const struct storm_moment *m, uint32_t right, const struct rx_error *err)
 {
 	struct storm_play *p = a->play;
+	bool sure = !a->own->doubt && storm_clean_since(p, a->user, dir_of(a), m);
 
 	p->counts->failed[a->now->kind]++;
-	if (!storm_excused(p, a, dir_of(a), m, right, err))
+	if ((*err->text || sure) && !storm_excused(p, a, dir_of(a), m, right, err))
 		storm_broken(p, a, "%s of the own file fails: %s", storm_kind_name(a->now->kind),
 			     *err->text ? err->text : "SIGBUS");
 }

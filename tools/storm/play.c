@@ -10,6 +10,7 @@
 enum {
 	STALE_US = 310000000, /* after this a client that missed a break has asked */
 	FORGET_US = 6000000,
+	REST_MAX_US = 900000000, /* for acts that were under way too */
 	NUDGES = 20,
 	NUDGE_US = 500000,
 };
@@ -271,6 +272,8 @@ ssize_t storm_read_fresh(struct storm_play *p, const char *path, uint8_t *buf, s
 
 static void settle(struct storm_play *p)
 {
+	uint64_t took_us;
+
 	rest(p);
 	for (unsigned i = 0; i < STORM_ACTORS && storm_unbroken(p); i++) {
 		storm_data_settle(&p->actors[i]);
@@ -283,6 +286,10 @@ static void settle(struct storm_play *p)
 		storm_own_check(&p->actors[i]);
 	storm_names_check(p);
 	storm_watch_check(p);
+	took_us = rx_now_us(p->env) - p->calm_us;
+	if (took_us > REST_MAX_US)
+		storm_broken(p, NULL, "it took %llu s of calm until all was at rest",
+			     (unsigned long long)(took_us / 1000000));
 }
 
 static void end(struct storm_play *p)
@@ -320,6 +327,7 @@ static void act_all(struct storm_play *p)
 	}
 	storm_direct(p);
 	storm_calm(p);
+	p->calm_us = rx_now_us(p->env);
 	while (n > 0)
 		rx_thread_join(p->env, p->actors[--n].thread);
 }

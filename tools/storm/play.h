@@ -119,7 +119,7 @@ struct storm_play {
 	struct rx_env *env;
 	struct rx_mutex lock;
 	struct rx_cond tick;
-	uint64_t begin_us;
+	uint64_t begin_us, calm_us;
 	bool mixed, can_peek;
 	struct storm_client clients[STORM_CLIENTS + 1];
 	struct storm_actor actors[STORM_ACTORS];
