@@ -143,11 +143,15 @@ static void new_round(struct cm_op *op)
 	op->busy = op->missing = op->silent.known = false;
 }
 
-/* Asks the VLDB where the volume went. True: there is something new to try. */
+/* Asks the VLDB where the volume went. True: it has answered. *changed: there is something new
+ * to try, by this answer or by one that another call has got meanwhile. */
 static bool ask_vldb(struct cm_op *op, bool *changed)
 {
+	struct cm_server *before[CM_SITES];
+	unsigned nbefore = op->nsites;
 	struct rx_error err;
 
+	memcpy(before, op->sites, sizeof(before));
 	op->vldb_asked++;
 	op->volume->gen++;
 	if (cm_family_refresh(op->volume->family, changed, &err) ||
@@ -156,6 +160,7 @@ static bool ask_vldb(struct cm_op *op, bool *changed)
 			set_worst(op, &err);
 		return false;
 	}
+	*changed = *changed || op->nsites != nbefore || memcmp(before, op->sites, nbefore * sizeof(*before)) != 0;
 	return true;
 }
 
