@@ -169,6 +169,21 @@ static bool is_restart(const struct storm_event *e)
 	return e->kind == STORM_RESTART || e->kind == STORM_DIES;
 }
 
+/* Whether calls may fail because of it, but for want of rights. */
+static bool hinders(const struct storm_play *p, const struct storm_event *e)
+{
+	switch (e->kind) {
+	case STORM_RIGHTS:
+	case STORM_REFUSE:
+	case STORM_MOVE:
+		return false;
+	case STORM_CLOCK:
+		return p->stepped + e->args[1] + e->args[2] > STEPS_HARMLESS_S;
+	default:
+		return true;
+	}
+}
+
 static void strike(struct storm_play *p, const struct storm_event *e)
 {
 	const struct storm_stage_ops *ops = p->stage->ops;
@@ -177,8 +192,7 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 
 	rx_mutex_lock(&p->lock);
 	p->counts->done[e->kind]++;
-	if (e->kind != STORM_RIGHTS && e->kind != STORM_REFUSE)
-		p->hindered = true;
+	p->hindered = p->hindered || hinders(p, e);
 	p->restarts += is_restart(e);
 	p->may_restart = p->may_restart || strstr(e->text, "-> restart");
 	rx_mutex_unlock(&p->lock);
