@@ -10,7 +10,7 @@
 
 #include "tools/harness/storm_run.h"
 
-enum { EXIT_USAGE = 2, EVENTS = 40, BESIDE = 32 };
+enum { EXIT_USAGE = 2, EVENTS = 40, BESIDE = 32, BESIDE_ON_CELL = 8 };
 
 static const char help[] =
 	"usage: umafs-fault storm [OPTIONS]\n"
@@ -22,7 +22,7 @@ static const char help[] =
 	"  --seed S      the first plan's seed (default: a random one); then S+1, S+2, ...\n"
 	"  --minutes M   how long (default 1); or\n"
 	"  --plays N     how many plans\n"
-	"  --beside N    so many plays beside each other (default 32; 1 with --trace)\n"
+	"  --beside N    so many plays beside each other (default 32; 8 with --cell; 1 with --trace)\n"
 	"  --events N    operations of a plan (default 40)\n"
 	"  --cell CONFDIR   on a real cell, configured here, with ccaches CONFDIR/ccache/alice, bob and admin, who\n"
 	"                may administer; what cannot strike there is named\n"
@@ -115,7 +115,7 @@ static int parse(int argc, char **argv, struct storm_options *o)
 	if (o->replay && !o->plays)
 		o->plays = 1;
 	if (!o->beside)
-		o->beside = o->trace ? 1 : BESIDE;
+		o->beside = o->trace ? 1 : o->cell.confdir ? BESIDE_ON_CELL : BESIDE;
 	return rc == 0 && optind < argc ? wrong("it takes options only") : rc;
 }
 
