@@ -173,6 +173,13 @@ static void cut(struct storm_stage *base, unsigned id, bool on)
 	storm_machine_cut(&stage_of(base)->machine, id, on);
 }
 
+/* Tickets are those of the ccaches, which do not end. */
+static int ticket(struct storm_stage *base, unsigned id, unsigned user, int64_t life_s, struct rx_error *err)
+{
+	(void)base, (void)id, (void)user, (void)life_s, (void)err;
+	return 0;
+}
+
 static void calm(struct storm_stage *base)
 {
 	struct cell_stage *s = stage_of(base);
@@ -195,6 +202,7 @@ static const struct storm_stage_ops ops = {
 	.rule = rule,
 	.unrule = unrule,
 	.cut = cut,
+	.ticket = ticket,
 	.calm = calm,
 };
 
