@@ -10,7 +10,7 @@
 
 #include "tools/harness/storm_run.h"
 
-enum { EXIT_USAGE = 2, EVENTS = 40, BESIDE = 32 };
+enum { EXIT_USAGE = 2, EVENTS = 40, BESIDE = 32, BESIDE_ON_CELL = 8 };
 
 static const char help[] =
 	"usage: umafs-fault storm [OPTIONS]\n"
@@ -22,8 +22,12 @@ static const char help[] =
 	"  --seed S      the first plan's seed (default: a random one); then S+1, S+2, ...\n"
 	"  --minutes M   how long (default 1); or\n"
 	"  --plays N     how many plans\n"
-	"  --beside N    so many plays beside each other (default 32; 1 with --trace)\n"
+	"  --beside N    so many plays beside each other (default 32; 8 with --cell; 1 with --trace)\n"
 	"  --events N    operations of a plan (default 40)\n"
+	"  --cell CONFDIR   on a real cell, configured here, with ccaches CONFDIR/ccache/alice, bob and admin, who\n"
+	"                may administer; what cannot strike there is named\n"
+	"  --ccaches DIR the ccaches are there\n"
+	"  --under PATH  plays make their directories there (default /afs/CELL/big)\n"
 	"  --replay FILE play this plan instead, once or --plays N times\n"
 	"  --trace       print every event, and every call of the clients\n"
 	"\n"
@@ -54,15 +58,12 @@ static int number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 static int parse(int argc, char **argv, struct storm_options *o)
 {
 	static const struct option longs[] = {
-		{ "seed", required_argument, NULL, 's' },
-		{ "minutes", required_argument, NULL, 'm' },
-		{ "plays", required_argument, NULL, 'p' },
-		{ "events", required_argument, NULL, 'e' },
-		{ "beside", required_argument, NULL, 'b' },
-		{ "replay", required_argument, NULL, 'r' },
-		{ "trace", no_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "seed", required_argument, NULL, 's' },   { "minutes", required_argument, NULL, 'm' },
+		{ "plays", required_argument, NULL, 'p' },  { "events", required_argument, NULL, 'e' },
+		{ "cell", required_argument, NULL, 'c' },   { "ccaches", required_argument, NULL, 'u' },
+		{ "under", required_argument, NULL, 'd' },  { "beside", required_argument, NULL, 'b' },
+		{ "replay", required_argument, NULL, 'r' }, { "trace", no_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
 	uint64_t n;
 	int c, rc = 0;
@@ -90,6 +91,15 @@ static int parse(int argc, char **argv, struct storm_options *o)
 		case 'r':
 			o->replay = optarg;
 			break;
+		case 'c':
+			o->cell.confdir = optarg;
+			break;
+		case 'u':
+			o->cell.ccaches = optarg;
+			break;
+		case 'd':
+			o->cell.under = optarg;
+			break;
 		case 't':
 			o->trace = true;
 			break;
@@ -100,10 +110,12 @@ static int parse(int argc, char **argv, struct storm_options *o)
 			rc = wrong(c == ':' ? "a value is missing" : "unknown option");
 		}
 	}
+	if (rc == 0 && !o->cell.confdir && (o->cell.ccaches || o->cell.under))
+		rc = wrong("--ccaches and --under belong to --cell");
 	if (o->replay && !o->plays)
 		o->plays = 1;
 	if (!o->beside)
-		o->beside = o->trace ? 1 : BESIDE;
+		o->beside = o->trace ? 1 : o->cell.confdir ? BESIDE_ON_CELL : BESIDE;
 	return rc == 0 && optind < argc ? wrong("it takes options only") : rc;
 }
 
@@ -111,7 +123,7 @@ int harness_storm_main(int argc, char **argv)
 {
 	struct storm_options options = { .minutes = 1, .events = EVENTS };
 	const char *tmp = getenv("TMPDIR");
-	char dir[STORM_DIR / 2];
+	char dir[STORM_DIR / 2], ccaches[STORM_DIR];
 	int rc;
 
 	rx_env_posix()->ops->random(rx_env_posix(), &options.seed, sizeof(uint32_t));
@@ -124,6 +136,10 @@ int harness_storm_main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	options.dir = dir;
+	if (options.cell.confdir && !options.cell.ccaches) {
+		snprintf(ccaches, sizeof(ccaches), "%s/ccache", options.cell.confdir);
+		options.cell.ccaches = ccaches;
+	}
 	rc = storm_run(&options);
 	rmdir(dir);
 	return rc;

@@ -21,29 +21,49 @@ enum { PLAY_S = 600 };
 
 _Static_assert(sizeof(struct storm_result) <= PIPE_BUF, "a result must be written at once");
 
-static void __attribute__((noreturn)) play(const struct storm_plan *plan, const char *dir, bool trace, int pipe)
+static int play_inside(const struct storm_plan *plan, const char *dir, FILE *trace, struct storm_result *result,
+		       struct rx_error *err)
+{
+	struct real_stage *stage = real_stage_new(dir, trace, err);
+
+	if (!stage)
+		return -1;
+	real_stage_play(stage, plan, &result->verdict, &result->tally.counts, &result->tally.struck);
+	real_stage_free(stage);
+	return 0;
+}
+
+static int play_on(const struct cell_stage_config *cell, const struct storm_plan *plan, FILE *trace,
+		   struct storm_result *result, struct rx_error *err)
+{
+	struct cell_stage *stage = cell_stage_new(cell, trace, err);
+
+	if (!stage)
+		return -1;
+	cell_stage_play(stage, plan, &result->verdict, &result->tally.counts, &result->tally.struck);
+	cell_stage_free(stage);
+	return 0;
+}
+
+static void __attribute__((noreturn))
+play(const struct storm_plan *plan, const char *dir, const struct cell_stage_config *cell, FILE *trace, int pipe)
 {
 	struct storm_result result = { .verdict.ok = true };
 	struct rx_error err = { 0 };
-	struct real_stage *stage;
-	ssize_t n;
+	int rc;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_IGN); /* of the terminal: the storm ends its plays */
-	stage = real_stage_new(dir, trace ? stdout : NULL, &err);
-	if (stage) {
-		real_stage_play(stage, plan, &result.verdict, &result.tally.counts, &result.tally.struck);
-		real_stage_free(stage);
-	} else {
+	rc = cell ? play_on(cell, plan, trace, &result, &err) : play_inside(plan, dir, trace, &result, &err);
+	if (rc != 0) {
 		result.verdict.ok = false;
 		snprintf(result.verdict.broken, sizeof(result.verdict.broken), "no play: %.*s", 380, err.text);
 	}
-	n = write(pipe, &result, sizeof(result));
-	exit(n == (ssize_t)sizeof(result) ? EXIT_SUCCESS : EXIT_FAILURE);
+	exit(write(pipe, &result, sizeof(result)) == (ssize_t)sizeof(result) ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-int storm_process_start(struct storm_process *p, const struct storm_plan *plan, const char *dir, bool trace,
-			struct rx_error *err)
+int storm_process_start(struct storm_process *p, const struct storm_plan *plan, const char *dir,
+			const struct cell_stage_config *cell, bool trace, struct rx_error *err)
 {
 	int fds[2];
 
@@ -56,7 +76,7 @@ int storm_process_start(struct storm_process *p, const struct storm_plan *plan, 
 	fflush(NULL);
 	p->pid = fork();
 	if (p->pid == 0)
-		play(plan, p->dir, trace, fds[1]);
+		play(plan, p->dir, cell, trace ? stdout : NULL, fds[1]);
 	close(fds[1]);
 	if (p->pid < 0) {
 		p->pid = 0;

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "tools/harness/storm_tally.h"
+#include "tools/storm/cell_stage.h"
 
 enum { STORM_DIR = 512 };
 
@@ -23,9 +24,10 @@ struct storm_result {
 	struct storm_tally tally;
 };
 
-/* dir does not exist and is the process's; trace: to stdout. The plan stays the caller's. */
-int storm_process_start(struct storm_process *p, const struct storm_plan *plan, const char *dir, bool trace,
-			struct rx_error *err);
+/* dir does not exist and is the process's; cell: NULL, an embedded one in the process; trace:
+ * to stdout. The plan stays the caller's. */
+int storm_process_start(struct storm_process *p, const struct storm_plan *plan, const char *dir,
+			const struct cell_stage_config *cell, bool trace, struct rx_error *err);
 /* Takes what it came to, and waits for its end, or makes it if its time is over. */
 void storm_process_end(struct storm_process *p, struct storm_result *result);
 /* Nobody wants to know any more. */

@@ -61,8 +61,11 @@ static int make_plan(const struct storm_options *o, uint64_t seed, struct storm_
 {
 	if (o->replay)
 		return read_plan(o->replay, plan);
-	storm_plan_make(plan, seed, o->events, STORM_REAL_FAULTS);
-	real_stage_hurry(plan);
+	storm_plan_make(plan, seed, o->events, o->cell.confdir ? STORM_CELL_FAULTS : STORM_REAL_FAULTS);
+	if (o->cell.confdir)
+		cell_stage_plan(plan);
+	else
+		storm_machine_hurry(plan);
 	return 0;
 }
 
@@ -70,11 +73,13 @@ static int make_plan(const struct storm_options *o, uint64_t seed, struct storm_
 
 static int start(struct storm_run *r, struct storm_process *p, const struct storm_plan *plan)
 {
+	const struct storm_options *o = r->options;
 	struct rx_error err = { 0 };
 	char dir[STORM_DIR];
 
-	snprintf(dir, sizeof(dir), "%s/%" PRIu64, r->options->dir, r->dirs++);
-	return storm_process_start(p, plan, dir, r->options->trace, &err) ? complain(&err) : 0;
+	snprintf(dir, sizeof(dir), "%s/%" PRIu64, o->dir, r->dirs++);
+	return storm_process_start(p, plan, dir, o->cell.confdir ? &o->cell : NULL, o->trace, &err) ? complain(&err)
+												    : 0;
 }
 
 /* Waits for ends of processes, half a second at most. */
@@ -278,6 +283,8 @@ int storm_run(const struct storm_options *options)
 	r->options = options;
 	r->began_us = now_us();
 	r->progress_us = r->began_us + PROGRESS_S * UINT64_C(1000000);
+	if (options->cell.confdir)
+		printf("on the cell of %s, where there are no %s\n", options->cell.confdir, cell_stage_lacks);
 	rc = play_all(r);
 	for (unsigned i = 0; i < r->nfailed && !options->replay && !interrupted; i++)
 		explain(r, r->failed[i].seed, &r->failed[i].verdict);

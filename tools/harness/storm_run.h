@@ -12,7 +12,8 @@ struct storm_options {
 	unsigned events, beside;
 	const char *replay; /* a plan's file; NULL: plans of seeds */
 	bool trace;
-	const char *dir; /* an empty directory */
+	const char *dir;               /* an empty directory */
+	struct cell_stage_config cell; /* confdir NULL: an embedded one for each play */
 };
 
 /* Prints progress, failures, counts and one line at the end; the exit status. */

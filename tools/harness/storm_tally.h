@@ -7,7 +7,7 @@
 
 struct storm_tally {
 	struct storm_counts counts;
-	struct real_struck struck;
+	struct storm_struck struck;
 };
 
 void storm_tally_add(struct storm_tally *sum, const struct storm_tally *one);

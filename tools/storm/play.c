@@ -224,8 +224,10 @@ static bool nudge(struct storm_play *p)
 
 		if (!storm_is_stale(p, &p->clients[c]))
 			continue;
-		if (cm_acl_fetch(dir, c == STORM_ADMIN ? p->admin : a->token, &text, &err) == 0)
+		if (cm_acl_fetch(dir, c == STORM_ADMIN ? p->admin : a->token, &text, &err) == 0) {
 			free(text);
+			p->clients[c].missed = false;
+		}
 		stale |= storm_is_stale(p, &p->clients[c]);
 	}
 	if (stale)

@@ -1,11 +1,9 @@
-/* This machine as a storm's stage: an embedded cell and clients in this process, on UDP
- * sockets at loopback addresses of their own, real threads, real mappings. One play at a
- * time. */
+/* An embedded cell in this process as a storm's stage, with UDP sockets at loopback addresses
+ * of their own, real threads, real mappings. One play at a time. */
 #ifndef UMAFS_TOOLS_STORM_REAL_STAGE_H
 #define UMAFS_TOOLS_STORM_REAL_STAGE_H
 
-#include "tools/fault/set.h"
-#include "tools/storm/storm.h"
+#include "tools/storm/machine.h"
 
 /* What it can do in seconds. */
 enum {
@@ -13,21 +11,13 @@ enum {
 			    STORM_F_RESTART | STORM_F_TICKET
 };
 
-/* How often faults met somebody: rules by what they do, datagrams. */
-struct real_struck {
-	fault_fired rules;
-	uint64_t lost, doubled;
-};
-
 struct real_stage;
 
 /* Before there are threads. dir: an empty directory, for the clients' configuration. */
 struct real_stage *real_stage_new(const char *dir, FILE *trace, struct rx_error *err);
 void real_stage_free(struct real_stage *s);
-/* Fills in all three. */
+/* See storm_machine_play. */
 void real_stage_play(struct real_stage *s, const struct storm_plan *plan, struct storm_verdict *verdict,
-		     struct storm_counts *counts, struct real_struck *struck);
-/* Makes what takes virtual minutes short enough for real time. */
-void real_stage_hurry(struct storm_plan *plan);
+		     struct storm_counts *counts, struct storm_struck *struck);
 
 #endif
