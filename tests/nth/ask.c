@@ -119,6 +119,8 @@ void ask_all(const char *confdir, uint32_t ip, long counts[ASK_QUESTIONS])
 	}
 	for (unsigned i = 0; i < ASK_QUESTIONS; i++)
 		counts[i] = c.vol.conn ? questions[i](&c) : -1;
+	if (c.fs.conn)
+		afs_GiveUpAllCallBacks(&c.fs, NULL, NULL, NULL);
 	for (unsigned i = 0; i < 4; i++)
 		if (servers[i].client->conn)
 			rx_conn_free(servers[i].client->conn);

@@ -370,7 +370,7 @@ static bool one_run(struct run *r, enum start how, bool clean)
 		for (unsigned i = 0; clean && i < STEPS; i++)
 			ok = ok && acknowledged[i];
 		/* ... unless the failure has ended the program meanwhile. */
-		ok = ok && ((ask(clean) & command()) || run_wait(r, 0));
+		ok = ok && ((command() & ask(clean)) || run_wait(r, 0));
 	}
 	if (!stop(r)) {
 		printf("      it ends badly\n");
