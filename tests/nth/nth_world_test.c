@@ -176,9 +176,11 @@ static int op_lookup(struct stage *s, struct rx_error *err)
 
 static int op_prefetch(struct stage *s, struct rx_error *err)
 {
-	struct cm_fid fid = cm_vnode_fid(s->vnode);
+	struct cm_fid fids[40];
 
-	return cm_prefetch_status(s->top, s->bob, &fid, 1, err);
+	for (unsigned i = 0; i < 40; i++)
+		fids[i] = cm_vnode_fid(s->vnode);
+	return cm_prefetch_status(s->top, s->bob, fids, 40, err);
 }
 
 static int op_readlink(struct stage *s, struct rx_error *err)

@@ -172,6 +172,7 @@ static void start(struct run *r, enum start how)
 			 trace,
 			 how == MEMORY ? "--keytab" : "--data",
 			 how == MEMORY ? keytab : data,
+			 how == NEW ? "--sync" : NULL,
 			 NULL };
 
 	snprintf(audit, sizeof(audit), "%s/audit", base);
@@ -267,6 +268,7 @@ static bool command(void)
 		{ "clock", "+1s" },
 		{ "quota", "home", "5000" },
 		{ "vos-release", "ro" },
+		{ "move", "home", "2" },
 		{ "ticket", "bob", "100s", "" },
 		{ "list" },
 		{ "add", "r: rpc name FetchACL -> pass" },
@@ -284,6 +286,8 @@ static bool command(void)
 
 		for (unsigned k = 0; k < CTL_WORDS && commands[i][k]; k++)
 			words[k] = *commands[i][k] ? (char *)(uintptr_t)commands[i][k] : path;
+		if (!strcmp(words[0], "move"))
+			words[2] = strchr(listen_on, ',') + 1;
 		for (unsigned k = 0; k < 2 && rc; k++) {
 			char *text = NULL;
 			size_t len;
