@@ -4,7 +4,7 @@
  *
  * Each case runs in a child of its own, so that one that crashes hides no other.
  *	UMAFS_NTH=OPERATION[:N]   only this one, this place
- *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them; 0: none (default 11) */
+ *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them; 0: none (default 19) */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +20,7 @@
 #include "tests/nth/stage.h"
 #include "tests/unit.h"
 
-enum { CLIENT_IP = 0x0a000065, TIME_LIMIT_S = 20, BURST = 4, STEP = 11 };
+enum { CLIENT_IP = 0x0a000065, TIME_LIMIT_S = 20, BURST = 4, STEP = 19 };
 
 struct operation {
 	const char *name;
