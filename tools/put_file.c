@@ -147,6 +147,9 @@ static int put_open(struct transfer *t, struct put *p, int fd, const struct stat
 	if (cm_create(p->dir, p->cli->token, tmp, &attr, &v, &err)) {
 		cli_explain(p->cli, p->dir, (uint64_t)st->st_size, &err);
 		rc = cli_error(p->cli, p->path, &err);
+		/* It may have been made, with no memory here to take it in. */
+		if (err.errnum == ENOMEM && !direct)
+			remove_temporary(p, tmp);
 		goto out;
 	}
 	rc = store(t, p, v, fd, st);

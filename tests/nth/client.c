@@ -239,18 +239,59 @@ static int make_keytab(struct client *c, struct umafs_error *err)
 	return rc;
 }
 
+/* The kernel does not fault such pages in. */
+static int op_pread_mapped(struct client *c, struct umafs_error *err)
+{
+	ssize_t n = umafs_pread(c->bobs, c->map, 5000, 1, err);
+
+	if (n < 0)
+		return -1;
+	return umafs_fsync(c->file, err);
+}
+
+/* A token that cannot be had, and says so each time. */
+static int refused_token(struct client *c, const char *spec, const char *cell, int errnum, struct umafs_error *err)
+{
+	c->alice = umafs_token_open(c->fs, spec, cell, err);
+	if (c->alice)
+		exit((puts("a token came from nowhere"), 3));
+	if (!err->code || strlen(err->text) < 6)
+		exit((puts("it fails without words"), 3));
+	return errnum && err->errnum != errnum ? -1 : 0;
+}
+
 /* There is no KDC: it fails, and not as if it had been a ticket cache. */
 static int op_keytab(struct client *c, struct umafs_error *err)
 {
 	char spec[256];
 
 	snprintf(spec, sizeof(spec), "%s/keytab:alice", c->confdir);
-	c->alice = umafs_token_open(c->fs, spec, NULL, err);
-	if (c->alice)
-		exit((puts("a ticket came from nowhere"), 3));
-	if (!err->code || strlen(err->text) < 6)
-		exit((puts("it fails without words"), 3));
-	return 0;
+	return refused_token(c, spec, NULL, 0, err);
+}
+
+static int op_expired(struct client *c, struct umafs_error *err)
+{
+	char spec[256];
+
+	snprintf(spec, sizeof(spec), "FILE:%s/ccache/expired", c->confdir);
+	return refused_token(c, spec, NULL, EKEYEXPIRED, err);
+}
+
+static int op_no_ticket(struct client *c, struct umafs_error *err)
+{
+	char spec[256];
+
+	snprintf(spec, sizeof(spec), "FILE:%s/ccache/alice", c->confdir);
+	return refused_token(c, spec, "other.cell", 0, err);
+}
+
+static int op_default_keytab(struct client *c, struct umafs_error *err)
+{
+	char value[256];
+
+	snprintf(value, sizeof(value), "FILE:%s/keytab", c->confdir);
+	setenv("KRB5_KTNAME", value, 1);
+	return refused_token(c, "KEYTAB:alice", NULL, 0, err);
 }
 
 static int op_default(struct client *c, struct umafs_error *err)
@@ -267,7 +308,11 @@ static int op_default(struct client *c, struct umafs_error *err)
 /* Where the configuration is, is found. */
 static int op_search(struct client *c, struct umafs_error *err)
 {
-	setenv("UMAFS_CONF", c->confdir, 1);
+	char home[256];
+
+	snprintf(home, sizeof(home), "%s/home", c->confdir);
+	setenv("UMAFS_CONF", "/nowhere", 1);
+	setenv("HOME", home, 1);
 	if (!c->fs)
 		c->fs = umafs_new(NULL, err);
 	return c->fs ? 0 : -1;
@@ -451,7 +496,10 @@ static const struct operation operations[] = {
 	{ "token", with_client, op_token, 0 },
 	{ "anonymous", with_client, op_anonymous, 0 },
 	{ "default", with_client, op_default, 0 },
+	{ "expired", with_client, op_expired, 0 },
+	{ "no ticket", with_client, op_no_ticket, 0 },
 	{ "keytab", make_keytab, op_keytab, 0 },
+	{ "default keytab", make_keytab, op_default_keytab, 0 },
 	{ "search", NULL, op_search, 0 },
 	{ "open", with_tokens, op_open, 0 },
 	{ "create", with_tokens, op_create, 0 },
@@ -470,6 +518,7 @@ static const struct operation operations[] = {
 	{ "munmap", with_dirt, op_munmap, 0 },
 	{ "conflict", with_dirt, op_conflict, 0 },
 	{ "beyond", with_maps, op_beyond, 0 },
+	{ "pread into a map", with_maps, op_pread_mapped, 0 },
 	{ "break", with_other, op_break, 0 },
 	{ "revoked", with_other, op_revoked, 0 },
 	{ "mkdir", with_tokens, op_mkdir, EEXIST },

@@ -4,7 +4,7 @@
  *
  * Each case runs in a child of its own, so that one that crashes hides no other.
  *	UMAFS_NTH=OPERATION[:N]   only this one, this place
- *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them; 0: none (default 11) */
+ *	UMAFS_NTH_STEP=K          every K-th place only; 1: all of them; 0: none (default 19) */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -15,11 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cm/internal.h"
 #include "tests/nth/nth.h"
 #include "tests/nth/stage.h"
 #include "tests/unit.h"
 
-enum { CLIENT_IP = 0x0a000065, TIME_LIMIT_S = 20, BURST = 4, STEP = 11 };
+enum { CLIENT_IP = 0x0a000065, TIME_LIMIT_S = 20, BURST = 4, STEP = 19 };
 
 struct operation {
 	const char *name;
@@ -175,9 +176,11 @@ static int op_lookup(struct stage *s, struct rx_error *err)
 
 static int op_prefetch(struct stage *s, struct rx_error *err)
 {
-	struct cm_fid fid = cm_vnode_fid(s->vnode);
+	struct cm_fid fids[40];
 
-	return cm_prefetch_status(s->top, s->bob, &fid, 1, err);
+	for (unsigned i = 0; i < 40; i++)
+		fids[i] = cm_vnode_fid(s->vnode);
+	return cm_prefetch_status(s->top, s->bob, fids, 40, err);
 }
 
 static int op_readlink(struct stage *s, struct rx_error *err)
@@ -443,6 +446,39 @@ static int with_read(struct stage *s, struct rx_error *err)
 	return with_maps(s, err) ? -1 : op_pread(s, err);
 }
 
+/* What administrators ask a client. */
+static int op_questions(struct stage *s, struct rx_error *err)
+{
+	struct rx_rpc_client c = { .origin = RX_ORIGIN_AFS };
+	struct rx_addr addr = rx_addr_ipv4(CLIENT_IP, 7001);
+	struct afs_cb_GetLocalCell_out cell = { 0 };
+	struct afs_cb_GetCellServDB_out db = { 0 };
+	struct afs_cb_GetCellByNum_out by_number = { 0 };
+	struct afs_cb_GetCacheConfig_out config = { 0 };
+	struct afs_cb_WhoAreYou_out who = { 0 };
+	struct rx_security *sec;
+	int rc;
+
+	stage_as(s, BYSTANDER);
+	sec = rx_null_new();
+	c.conn = rx_conn_new(s->other.cm->loop, &addr, AFS_SERVICE_CB, sec, err);
+	rc = afs_cb_GetLocalCell(&c, NULL, &cell, err) ||
+	     afs_cb_GetCellServDB(&c, &(struct afs_cb_GetCellServDB_in){ 0 }, &db, err) ||
+	     afs_cb_GetCellByNum(&c, &(struct afs_cb_GetCellByNum_in){ .cell = 1 }, &by_number, err) ||
+	     afs_cb_GetCacheConfig(&c, &(struct afs_cb_GetCacheConfig_in){ .caller_version = 1 }, &config, err) ||
+	     afs_cb_WhoAreYou(&c, NULL, &who, err);
+	STAGE_HOLDS(s, rc || (strcmp(cell.name, "umafs.test") == 0 && strcmp(db.name, "umafs.test") == 0));
+	afs_cb_GetLocalCell_free(&cell);
+	afs_cb_GetCellServDB_free(&db);
+	afs_cb_GetCellByNum_free(&by_number);
+	afs_cb_GetCacheConfig_free(&config);
+	afs_cb_WhoAreYou_free(&who);
+	rx_conn_free(c.conn);
+	rx_security_put(sec);
+	stage_as(s, CLIENT);
+	return rc ? -1 : 0;
+}
+
 static const struct operation operations[] = {
 	{ "start", NULL, op_start, 0, false },
 	{ "token_open", with_client, op_token, 0, false },
@@ -481,6 +517,7 @@ static const struct operation operations[] = {
 	{ "conflict", with_dirt, op_both, 0, true },
 	{ "refusal", with_refusal, op_refused, 0, true },
 	{ "callback break", with_read, op_break, 0, true },
+	{ "questions", with_client, op_questions, 0, false },
 	{ "stop", with_dirt, op_stop, 0, true },
 };
 enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };

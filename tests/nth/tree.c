@@ -20,6 +20,32 @@ static bool say(const char *what, const struct rx_error *err)
 	return false;
 }
 
+/* More of a configuration than the cell writes: another cell, a home directory that leads
+ * here, a ticket that has ended. */
+static bool add_configuration(struct tree *t, struct rx_error *err)
+{
+	char path[200];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/ccache/expired", t->dir);
+	if (cell_write_ticket(t->cell, "alice", path, -3600, err))
+		return false;
+	snprintf(path, sizeof(path), "%s/CellServDB.d", t->dir);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/CellServDB.d/other", t->dir);
+	f = fopen(path, "we");
+	if (!f)
+		return false;
+	fputs(">other.cell linked.cell #another\n127.0.0.1 #localhost\n", f);
+	fclose(f);
+	snprintf(path, sizeof(path), "%s/home", t->dir);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/home/.config", t->dir);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/home/.config/umafs", t->dir);
+	return symlink(t->dir, path) == 0;
+}
+
 bool tree_begin(struct tree *t)
 {
 	uint32_t net = 0x7f000000 | (1 + (uint32_t)getpid() % 0xfffe) << 8;
@@ -38,7 +64,7 @@ bool tree_begin(struct tree *t)
 	snprintf(spec, sizeof(spec), "%s/krb5.conf", t->dir);
 	setenv("KRB5_CONFIG", spec, 1);
 	t->cell = cell_new(&config, &err);
-	if (!t->cell || cell_write_client(t->cell, t->dir, 86400, &err))
+	if (!t->cell || cell_write_client(t->cell, t->dir, 86400, &err) || !add_configuration(t, &err))
 		return say("cell", &err);
 	client.confdir = t->dir;
 	snprintf(spec, sizeof(spec), "FILE:%s/ccache/admin", t->dir);
@@ -251,6 +277,9 @@ static bool make_local(struct tree *t)
 		return false;
 	snprintf(path, sizeof(path), "%s/tree/y", t->local);
 	if (mkdir(path, 0755) || !write_local(t, "tree/y/z", 5000))
+		return false;
+	snprintf(path, sizeof(path), "%s/sub", t->local);
+	if (mkdir(path, 0755))
 		return false;
 	snprintf(path, sizeof(path), "%s/tree/l", t->local);
 	return symlink("x", path) == 0;

@@ -25,7 +25,7 @@ bool tree_begin(struct tree *t);
 void tree_end(struct tree *t);
 /* Both directories as they are to be at first:
  *	AFS: old (9,000 bytes), small, link -> small, empty/, sub/a, mnt (of the volume big)
- *	local: src (10,000 bytes), have, tree/x, tree/y/z, tree/l -> x */
+ *	local: src (10,000 bytes), have, sub/, tree/x, tree/y/z, tree/l -> x */
 bool tree_reset(struct tree *t);
 /* malloc'ed. */
 char *tree_text(struct tree *t);

@@ -8,18 +8,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <krb5.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cm/cm.h"
+#include "tests/nth/ask.h"
 #include "tests/nth/runner.h"
 #include "tests/unit.h"
+#include "tools/fault/control.h"
 
-enum { STEPS = 9, UP_MS = 20000, FILE_SIZE = 9000 };
+enum { STEPS = 9, UP_MS = 20000, FILE_SIZE = 9000, CTL_WORDS = 5 };
+enum start { NEW, USED, MEMORY };
 
 static char base[64], data[80], confdir[80];
-static char listen_on[64];
+static char listen_on[64], control[100];
+static uint32_t ip;
+static long answers[ASK_QUESTIONS]; /* when nothing fails */
 
 /* ---- a client's doings ---- */
 
@@ -150,14 +156,28 @@ static bool holds(struct user *u, unsigned which, struct rx_error *err)
 
 /* ---- the program ---- */
 
-static void start(struct run *r)
+static void start(struct run *r, enum start how)
 {
-	char audit[100], control[100];
-	char *argv[] = { "umafs-cell", "--data",  data,  "--confdir", confdir, "--listen",
-			 listen_on,    "--audit", audit, "--control", control, NULL };
+	char audit[100], keytab[100], trace[100];
+	char *argv[] = { "umafs-cell",
+			 "--confdir",
+			 confdir,
+			 "--listen",
+			 listen_on,
+			 "--audit",
+			 audit,
+			 "--control",
+			 control,
+			 "--trace",
+			 trace,
+			 how == MEMORY ? "--keytab" : "--data",
+			 how == MEMORY ? keytab : data,
+			 how == NEW ? "--sync" : NULL,
+			 NULL };
 
 	snprintf(audit, sizeof(audit), "%s/audit", base);
-	snprintf(control, sizeof(control), "%s/control", base);
+	snprintf(keytab, sizeof(keytab), "%s/keytab", base);
+	snprintf(trace, sizeof(trace), "%s/trace", base);
 	r->program = "umafs-cell";
 	run_start(r, argv);
 }
@@ -205,6 +225,86 @@ static bool stop(struct run *r)
 	return r->status == 0 || (r->status == 1 && words && strlen(words) > 25);
 }
 
+/* Each question twice: what is answered is right, and at most one answer fails. */
+static bool ask(bool clean)
+{
+	long counts[2][ASK_QUESTIONS];
+	bool ok = true;
+
+	for (unsigned i = 0; i < 2; i++)
+		ask_all(confdir, ip, counts[i]);
+	if (clean)
+		memcpy(answers, counts[0], sizeof(answers));
+	for (unsigned i = 0; i < ASK_QUESTIONS; i++) {
+		long a = counts[0][i], b = counts[1][i];
+
+		if ((a == -1 || a == answers[i]) && b == answers[i] && b > 0)
+			continue;
+		printf("      question %u is answered with %ld and %ld, not %ld\n", i, a, b, answers[i]);
+		ok = false;
+	}
+	return ok;
+}
+
+/* What is refused once is done when it is said again. */
+static bool command(void)
+{
+	static const char *const commands[][CTL_WORDS] = {
+		{ "help" },
+		{ "put", "", "home:put" },
+		{ "get", "home:put", "" },
+		{ "cksum", "home:put" },
+		{ "write", "home:put", "3", "more" },
+		{ "read", "home:put" },
+		{ "truncate", "home:put", "5" },
+		{ "mkdir", "home:ctl" },
+		{ "ls", "home:" },
+		{ "setacl", "home:ctl", "bob", "read" },
+		{ "revoke", "bob", "l", "home:ctl" },
+		{ "acl", "home:ctl" },
+		{ "stat", "home:put" },
+		{ "promises" },
+		{ "break", "all" },
+		{ "clock", "+1s" },
+		{ "quota", "home", "5000" },
+		{ "vos-release", "ro" },
+		{ "move", "home", "2" },
+		{ "ticket", "bob", "100s", "" },
+		{ "list" },
+		{ "add", "r: rpc name FetchACL -> pass" },
+		{ "remove", "r" },
+		{ "rm", "home:put" },
+	};
+	char path[100];
+	bool ok = true;
+
+	snprintf(path, sizeof(path), "%s/file", base);
+	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		char *words[CTL_WORDS + 1] = { NULL };
+		struct rx_error err = { 0 };
+		int rc = -1;
+
+		for (unsigned k = 0; k < CTL_WORDS && commands[i][k]; k++)
+			words[k] = *commands[i][k] ? (char *)(uintptr_t)commands[i][k] : path;
+		if (!strcmp(words[0], "move"))
+			words[2] = strchr(listen_on, ',') + 1;
+		for (unsigned k = 0; k < 2 && rc; k++) {
+			char *text = NULL;
+			size_t len;
+			FILE *out = open_memstream(&text, &len);
+
+			rc = fault_control_call(control, words, out, &err);
+			fclose(out);
+			free(text);
+		}
+		if (rc && err.errnum != EEXIST && !strstr(err.text, "already") && !strstr(err.text, "there is no")) {
+			printf("      ctl %s: %s\n", words[0], err.text);
+			ok = false;
+		}
+	}
+	return ok;
+}
+
 /* What was acknowledged; false: the client could not even begin. */
 static bool act(bool acknowledged[STEPS])
 {
@@ -226,7 +326,7 @@ static bool next_start(const bool acknowledged[STEPS])
 	bool ok;
 
 	r->n = 1u << 30;
-	start(r);
+	start(r, USED);
 	ok = comes_up(r) && user_begin(&u, &err);
 	if (!ok)
 		printf("      the next start: %s\n", err.text);
@@ -245,63 +345,61 @@ static bool next_start(const bool acknowledged[STEPS])
 	return ok;
 }
 
-static bool one_run(struct run *r, bool used)
+static void prepare(enum start how)
 {
-	bool acknowledged[STEPS] = { false }, ok;
-	char from[100];
+	char path[100];
+	FILE *f;
 
-	snprintf(from, sizeof(from), "%s/used", base);
-	if (used)
-		copy_data(from, data);
+	snprintf(path, sizeof(path), "%s/used", base);
+	if (how == USED)
+		copy_data(path, data);
 	else
 		nftw(data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	nftw(confdir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	start(r);
-	if (comes_up(r))
-		act(acknowledged);
-	ok = stop(r);
-	if (!ok)
-		printf("      it ends badly\n");
-	return next_start(acknowledged) && ok;
+	snprintf(path, sizeof(path), "%s/file", base);
+	f = fopen(path, "we");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	fputs("a file\n", f);
+	fclose(f);
 }
 
-static bool clean_run(struct run *r, bool used)
+static bool one_run(struct run *r, enum start how, bool clean)
 {
 	bool acknowledged[STEPS] = { false }, ok = true;
 
-	r->n = 1u << 30;
-	nftw(data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	if (used) {
-		char from[100];
-
-		snprintf(from, sizeof(from), "%s/used", base);
-		copy_data(from, data);
+	prepare(how);
+	start(r, how);
+	if (comes_up(r)) {
+		ok = act(acknowledged) || !clean;
+		for (unsigned i = 0; clean && i < STEPS; i++)
+			ok = ok && acknowledged[i];
+		/* ... unless the failure has ended the program meanwhile. */
+		ok = ok && ((command() & ask(clean)) || run_wait(r, 0));
 	}
-	start(r);
-	ok = comes_up(r) && act(acknowledged);
-	for (unsigned i = 0; i < STEPS; i++)
-		ok = ok && acknowledged[i];
-	ok = stop(r) && ok && r->status == 0;
-	if (!ok)
-		run_explain(r, "nothing failing");
-	return ok;
+	if (!stop(r)) {
+		printf("      it ends badly\n");
+		ok = false;
+	}
+	return (how == MEMORY || next_start(acknowledged)) && ok && (!clean || r->status == 0);
 }
 
-static bool all_places(const char *name, bool used, unsigned only, unsigned variant)
+static bool all_places(const char *name, enum start how, unsigned only, unsigned variant)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	struct run_plan plan;
 	unsigned runs = 0, bad = 0, n;
-	bool ok = clean_run(r, used);
+	bool ok;
 
-	if (!ok) {
+	r->n = 1u << 30;
+	if (!one_run(r, how, true)) {
+		run_explain(r, "nothing failing");
 		free(r);
 		return false;
 	}
 	run_plan_begin(&plan, r);
 	while ((n = only ? (runs ? 0 : only) : run_plan_next(&plan))) {
 		*r = (struct run){ .n = n, .burst = 1, .variant = only ? variant : runs % 4 == 3 };
-		ok = one_run(r, used);
+		ok = one_run(r, how, false);
 		if (!ok)
 			run_explain(r, name);
 		bad += !ok;
@@ -324,7 +422,7 @@ static bool make_used(void)
 	bool ok;
 
 	r->n = 1u << 30;
-	start(r);
+	start(r, NEW);
 	ok = comes_up(r) && user_begin(&u, &err) && !make(&u, "before", FILE_SIZE, &v, &err) &&
 	     !cm_symlink(u.top, u.token, "link", "before", false, &err);
 	cm_vnode_put(v);
@@ -334,6 +432,26 @@ static bool make_used(void)
 	free(r);
 	snprintf(to, sizeof(to), "%s/used", base);
 	copy_data(data, to);
+	return ok;
+}
+
+static bool make_keytab(void)
+{
+	krb5_octet key[32] = "0123456789abcdef0123456789abcde";
+	krb5_keytab_entry entry = { .vno = 1 };
+	krb5_context ctx = NULL;
+	krb5_keytab kt = NULL;
+	char name[120];
+	bool ok;
+
+	snprintf(name, sizeof(name), "FILE:%s/keytab", base);
+	entry.key = (krb5_keyblock){ .enctype = ENCTYPE_AES256_CTS_HMAC_SHA1_96, .length = 32, .contents = key };
+	ok = !krb5_init_context(&ctx) && !krb5_parse_name(ctx, "afs/umafs.test@UMAFS.TEST", &entry.principal) &&
+	     !krb5_kt_resolve(ctx, name, &kt) && !krb5_kt_add_entry(ctx, kt, &entry);
+	if (kt)
+		krb5_kt_close(ctx, kt);
+	krb5_free_principal(ctx, entry.principal);
+	krb5_free_context(ctx);
 	return ok;
 }
 
@@ -354,12 +472,16 @@ static void test_cell(void)
 	snprintf(krb5, sizeof(krb5), "%s/krb5.conf", confdir);
 	setenv("KRB5_CONFIG", krb5, 1);
 	snprintf(listen_on, sizeof(listen_on), "127.%u.%u.1,127.%u.%u.2", net >> 8, net & 255, net >> 8, net & 255);
+	snprintf(control, sizeof(control), "%s/control", base);
+	ip = 0x7f000000 | net << 8 | 1;
 	printf("\n");
-	CU_ASSERT_FATAL(make_used());
+	CU_ASSERT_FATAL(make_keytab() && make_used());
 	if (!only || !strncmp(only, "new", len))
-		ok &= all_places("new", false, n, variant);
+		ok &= all_places("new", NEW, n, variant);
 	if (!only || !strncmp(only, "used", len))
-		ok &= all_places("used", true, n, variant);
+		ok &= all_places("used", USED, n, variant);
+	if (!only || !strncmp(only, "memory", len))
+		ok &= all_places("memory", MEMORY, n, variant);
 	nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	CU_ASSERT(ok);
 }

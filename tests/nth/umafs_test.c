@@ -34,7 +34,7 @@ static const struct command commands[] = {
 	{ "cat", "cat @/old @/link", NULL, WHOLE, false, false },
 	{ "get", "get @/old $/have", NULL, WHOLE, false, false },
 	{ "get tree", "get -r @ $/got", NULL, PARTS, false, false },
-	{ "get into", "get -r @/sub $/tree", NULL, PARTS, false, false },
+	{ "get into", "get -r @/sub $", NULL, PARTS, false, false },
 	{ "get json", "get --json @/old @/small $", NULL, PARTS, true, false },
 	{ "put", "put $/src @/old", NULL, WHOLE, false, false },
 	{ "put tree", "put -r $/tree @", NULL, PARTS, false, false },

@@ -182,6 +182,10 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 						.uuid = server_uuid(config->fs_ip[i]),
 						.started = cell->started };
 	cell->anonymous = rx_null_new();
+	if (!cell->anonymous) {
+		rx_error_errno(err, ENOMEM, "starting the cell");
+		goto fail;
+	}
 	if ((config->audit && cell_audit_open(cell, config->audit, err)) || fill(cell, config, err))
 		goto fail;
 	cell->keys = cell_keys_new(cell, config->keytab, config->data, err);

@@ -1,6 +1,7 @@
 /* The volume location service: entries made from the cell's volumes as they are. Reading
  * only; volumes come and go by other ways. Runs on worker threads. */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -166,8 +167,8 @@ static bool wanted(const struct entry *e, const struct vl_list_by_attributes *a)
 	return here;
 }
 
-/* All entries that are wanted, malloc'ed. Lock held. */
-static uint32_t list(struct cell *cell, const struct vl_list_by_attributes *a, struct vl_entry_n **items)
+/* All entries that are wanted, malloc'ed; NULL: none. 0 or ENOMEM. Lock held. */
+static int32_t list(struct cell *cell, const struct vl_list_by_attributes *a, struct vl_entry_n **items, uint32_t *len)
 {
 	uint32_t n = 0, all = 0;
 	struct entry e;
@@ -176,7 +177,7 @@ static uint32_t list(struct cell *cell, const struct vl_list_by_attributes *a, s
 		all++;
 	*items = calloc(all + 1, sizeof(**items));
 	if (!*items)
-		return 0;
+		return ENOMEM;
 	for (const struct cell_volume *v = cell->volumes; v; v = v->next) {
 		if (v->kind != AFS_VOLUME_RW)
 			continue;
@@ -188,35 +189,38 @@ static uint32_t list(struct cell *cell, const struct vl_list_by_attributes *a, s
 		free(*items);
 		*items = NULL;
 	}
-	return n;
+	*len = n;
+	return 0;
 }
 
 static int32_t ListAttributesN(struct rx_call *call, const struct afs_vl_ListAttributesN_in *in,
 			       struct afs_vl_ListAttributesN_out *out, void *arg)
 {
 	struct cell_request *rq = arg;
+	int32_t code;
 
 	(void)call;
 	rx_mutex_lock(&rq->cell->lock);
-	out->entries.len = list(rq->cell, &in->attributes, &out->entries.items);
+	code = list(rq->cell, &in->attributes, &out->entries.items, &out->entries.len);
 	rx_mutex_unlock(&rq->cell->lock);
 	out->count = (int32_t)out->entries.len;
-	return 0;
+	return code;
 }
 
 static int32_t ListAttributesN2(struct rx_call *call, const struct afs_vl_ListAttributesN2_in *in,
 				struct afs_vl_ListAttributesN2_out *out, void *arg)
 {
 	struct cell_request *rq = arg;
+	int32_t code = 0;
 
 	(void)call;
 	rx_mutex_lock(&rq->cell->lock);
 	if (in->start == 0)
-		out->entries.len = list(rq->cell, &in->attributes, &out->entries.items);
+		code = list(rq->cell, &in->attributes, &out->entries.items, &out->entries.len);
 	rx_mutex_unlock(&rq->cell->lock);
 	out->count = (int32_t)out->entries.len;
 	out->next = -1;
-	return 0;
+	return code;
 }
 
 static int32_t ListEntryN(struct rx_call *call, const struct afs_vl_ListEntryN_in *in,
@@ -225,12 +229,15 @@ static int32_t ListEntryN(struct rx_call *call, const struct afs_vl_ListEntryN_i
 	static const struct vl_list_by_attributes everything;
 	struct cell_request *rq = arg;
 	struct vl_entry_n *items;
-	uint32_t n;
+	uint32_t n = 0;
+	int32_t code;
 
 	(void)call;
 	rx_mutex_lock(&rq->cell->lock);
-	n = list(rq->cell, &everything, &items);
+	code = list(rq->cell, &everything, &items, &n);
 	rx_mutex_unlock(&rq->cell->lock);
+	if (code)
+		return code;
 	/* The index of the next one is its place, from 1; 0 is the end. */
 	if (in->previous >= 0 && (uint32_t)in->previous < n) {
 		out->entry = items[in->previous];
@@ -275,7 +282,7 @@ static int32_t GetAddrsU(struct rx_call *call, const struct afs_vl_GetAddrsU_in 
 		return code;
 	out->addresses.items = malloc(sizeof(uint32_t));
 	if (!out->addresses.items)
-		return CELL_VL_NOENT;
+		return ENOMEM;
 	out->addresses.items[0] = fs->ip;
 	out->addresses.len = 1;
 	out->count = 1;
@@ -293,7 +300,7 @@ static int32_t GetAddrs(struct rx_call *call, const struct afs_vl_GetAddrs_in *i
 	(void)in;
 	out->addresses.items = calloc(rq->cell->nfs, sizeof(uint32_t));
 	if (!out->addresses.items)
-		return CELL_VL_NOENT;
+		return ENOMEM;
 	for (unsigned i = 0; i < rq->cell->nfs; i++)
 		out->addresses.items[i] = rq->cell->fs[i].ip;
 	out->addresses.len = rq->cell->nfs;
