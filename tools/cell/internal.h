@@ -192,6 +192,12 @@ struct cell {
 	int32_t uae[256]; /* by errno: what a client that asked for it is told */
 };
 
+/* Whom to tell of what: the promises that were taken back. Filled under the lock, sent
+ * without it. */
+struct cell_breaks {
+	struct cell_promise *first;
+};
+
 /* One call in progress: what every operation gets as its arg. */
 struct cell_request {
 	struct cell_service *service;
@@ -201,8 +207,9 @@ struct cell_request {
 	unsigned life;          /* of the server, when this came */
 	struct cell_host *host; /* file server's calls, but for a few */
 	struct cell_caller caller;
-	int64_t ticket_start;     /* 0: no ticket */
-	struct cell_fault *fault; /* what rules do to this call; NULL: nothing */
+	int64_t ticket_start;      /* 0: no ticket */
+	struct cell_breaks breaks; /* those that this call causes, until cell_end */
+	struct cell_fault *fault;  /* what rules do to this call; NULL: nothing */
 };
 
 static inline int64_t cell_now(const struct cell *cell)
@@ -396,11 +403,6 @@ void cell_hosts_free(struct cell_fs *fs);
 void cell_hosts_forget(struct cell_fs *fs);
 
 /* promises.c */
-/* Whom to tell of what: the promises that were taken back. Filled under the lock, sent
- * without it. */
-struct cell_breaks {
-	struct cell_promise *first;
-};
 /* cell->lock held: takes back all promises on v but those of `except` (NULL: none). */
 void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const struct cell_host *except);
 void cell_break_volume(struct cell_breaks *breaks, struct cell_volume *volume);
@@ -418,7 +420,11 @@ void cell_promises_drop(struct cell *cell, const struct cell_host *host);
 /* Not held: one CallBack; -1: it did not answer in time. */
 int cell_host_tell(struct cell_host *host, struct afs_fid *fids, unsigned n, unsigned dead_s);
 
-/* fs_call.c: what operations of the file server have in common; cell->lock held. */
+/* fs_call.c: how operations begin and end: with cell->lock in between, and behind that whoever
+ * is to be told is told. Returns the code. */
+void cell_begin(struct cell_request *rq);
+int32_t cell_end(struct cell_request *rq, int32_t code);
+/* What operations of the file server have in common; cell->lock held. */
 enum cell_want { CELL_READ, CELL_CHANGE };
 /* The server was restarted since: what came before changes nothing any more. */
 bool cell_is_stale(const struct cell_request *rq);
@@ -429,8 +435,10 @@ void cell_fill_status(struct cell_request *rq, const struct cell_vnode *v, struc
 void cell_fill_sync(const struct cell_vnode *v, struct afs_volsync *sync);
 void cell_apply_status(struct cell_vnode *v, const struct afs_store_status *ss);
 struct afs_fid cell_fid(const struct cell_vnode *v);
-/* One name less: frees v, or collects whom to tell (fs_names.c). */
-void cell_drop_link(struct cell_vnode *v, struct cell_breaks *breaks);
+/* Names in it are others now: its version, and whom to tell. */
+void cell_dir_changed(struct cell_request *rq, struct cell_vnode *dir);
+/* One name less: frees v, or tells everybody (fs_names.c). */
+void cell_drop_link(struct cell_request *rq, struct cell_vnode *v);
 
 /* Bytes of a file, directory or link that are there: 0, or an errno. Lock held. */
 int cell_read_piece(struct cell_vnode *v, uint64_t off, void *buf, size_t len);
