@@ -125,6 +125,7 @@ enum { CELL_DELAYED_MAX = 50, CELL_HOST_USERS = 16 };
 /* A client's callback address, as one file server knows it. Guarded by cell->lock. */
 struct cell_host {
 	struct cell_host *next;
+	struct cell_fs *fs;
 	struct rx_addr addr;
 	enum cell_host_state state;
 	struct afs_uuid uuid;
@@ -134,7 +135,9 @@ struct cell_host {
 	unsigned ndelayed, refs;
 	int32_t users[CELL_HOST_USERS]; /* who has called since it was asked last */
 	unsigned nusers;
-	bool idle; /* it gave up all promises and has not called since */
+	int64_t heard;  /* when it called last, by the server's clock */
+	unsigned round; /* of watch.c, in which it was looked at */
+	bool idle;      /* it gave up all promises and has not called since */
 	bool gone;
 	struct cell_host *heir; /* the same client at its new address, once this is gone; holds a reference */
 	struct rx_conn *conn;
@@ -175,6 +178,10 @@ struct cell {
 	unsigned nrefusing;       /* atomic: volumes with refusals */
 	int64_t clock_ahead_s;    /* atomic */
 	uint32_t db_ip, started;
+	struct rx_thread *watcher; /* watch.c */
+	struct rx_cond watch_moved;
+	unsigned watch_round;
+	bool watch_ends;
 	int audit; /* descriptor, -1: none */
 	struct rx_security *anonymous, *rxkad;
 	struct cell_keys *keys;
@@ -402,6 +409,15 @@ void cell_hosts_free(struct cell_fs *fs);
 /* Held: as a server that has just been started knows nobody. */
 void cell_hosts_forget(struct cell_fs *fs);
 
+/* Not held: InitCallBackState3, ProbeUuid; false: the client does not answer, or is another one. */
+bool cell_host_reset(struct cell_host *host, bool has_uuid);
+bool cell_host_probe(struct cell_host *host, const struct afs_uuid *uuid);
+
+/* watch.c; not held. One round: silent clients are asked, those silent for long are forgotten. */
+void cell_check_hosts(struct cell *cell);
+bool cell_watch_start(struct cell *cell);
+void cell_watch_stop(struct cell *cell);
+
 /* promises.c */
 /* cell->lock held: takes back all promises on v but those of `except` (NULL: none). */
 void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const struct cell_host *except);
@@ -415,6 +431,8 @@ void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, stru
 void cell_give_up(struct cell_request *rq, const struct afs_fid *fid);
 void cell_give_up_all(struct cell_request *rq);
 void cell_promises_free(struct cell_promise **list);
+/* Held. */
+unsigned cell_promises_count(const struct cell *cell, const struct cell_host *host);
 /* Held: all that the host has. */
 void cell_promises_drop(struct cell *cell, const struct cell_host *host);
 /* Not held: one CallBack; -1: it did not answer in time. */

@@ -85,6 +85,21 @@ static void drop(struct cell_promise **list, const struct cell_host *host)
 	}
 }
 
+unsigned cell_promises_count(const struct cell *cell, const struct cell_host *host)
+{
+	unsigned n = 0;
+
+	for (const struct cell_volume *v = cell->volumes; v; v = v->next) {
+		for (const struct cell_promise *p = v->promises; p; p = p->next)
+			n += p->host == host;
+		for (uint32_t i = 0; i < v->nvnodes; i++)
+			for (const struct cell_promise *p = v->vnodes[i] ? v->vnodes[i]->promises : NULL; p;
+			     p = p->next)
+				n += p->host == host;
+	}
+	return n;
+}
+
 void cell_promises_drop(struct cell *cell, const struct cell_host *host)
 {
 	for (struct cell_volume *volume = cell->volumes; volume; volume = volume->next) {
