@@ -9,7 +9,7 @@
 
 enum {
 	SHORTAGE_TRIES = 10,
-	BREAK_DEAD_S = 4,
+	BREAK_DEAD_S = 8, /* real ones ask for 4, which their RX makes 8 to 15 */
 	KEEP_S = 180, /* longer than the client is told */
 	ROUND_S = 128,
 	BULK_HOSTS = 22,
