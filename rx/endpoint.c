@@ -507,12 +507,31 @@ size_t rx_endpoint_output(struct rx_endpoint *ep, uint64_t now_us, struct rx_add
 	return n;
 }
 
-void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *addr)
+/* Whether the packet, which was sent to addr, is one of a call in progress. Who does not see our
+ * packets does not know its epoch and cid. */
+static bool is_ours(struct rx_endpoint *ep, const struct rx_addr *addr, const uint8_t *packet, size_t len)
+{
+	struct rx_header h;
+	const struct rx_conn *conn;
+	const struct rx_channel *ch;
+
+	if (!rx_header_decode(&h, packet, len))
+		return false;
+	conn = rx_conn_lookup(ep, &h, h.flags & RX_CLIENT_INITIATED, addr);
+	if (!conn)
+		return false;
+	ch = &conn->channel[h.cid & RX_CHANNEL_MASK];
+	return ch->call && ch->number == h.call;
+}
+
+void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *addr, const uint8_t *quoted,
+			     size_t len)
 {
 	struct rx_peer *peer = rx_peer_find(ep, addr);
+	bool heard = peer && peer->heard_us && now_us - peer->heard_us < HEARD_RECENTLY_US;
 
 	ep->now = now_us;
-	if (!peer || (peer->heard_us && now_us - peer->heard_us < HEARD_RECENTLY_US))
+	if (!peer || (heard && !is_ours(ep, addr, quoted, len)))
 		return;
 	for (unsigned i = 0; i < RX_CONN_BUCKETS; i++) {
 		for (struct rx_conn *c = ep->conns[i]; c; c = c->next) {

@@ -102,8 +102,10 @@ uint64_t rx_endpoint_deadline(const struct rx_endpoint *ep);
 /* Pulls one datagram into buf, which has RX_OUTPUT_MAX bytes. 0 = none left. */
 size_t rx_endpoint_output(struct rx_endpoint *ep, uint64_t now_us, struct rx_addr *to, uint8_t *buf);
 bool rx_endpoint_has_output(const struct rx_endpoint *ep);
-/* The network says that nothing can reach this address. */
-void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer);
+/* The network says that nothing can reach this address. Anybody can say so: it counts if the
+ * quoted packet is one of a call in progress, or if the peer has been silent for a while. */
+void rx_endpoint_unreachable(struct rx_endpoint *ep, uint64_t now_us, const struct rx_addr *peer, const uint8_t *quoted,
+			     size_t len);
 /* Ends every server call that a handler has or is to have, and tells the peers. */
 void rx_endpoint_stop_serving(struct rx_endpoint *ep, uint64_t now_us);
 /* Forgets all connections of clients without a word; own ones made from now on have the epoch. */

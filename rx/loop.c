@@ -309,12 +309,12 @@ static void env_random(void *arg, void *buf, size_t len)
 	env->ops->random(env, buf, len);
 }
 
-static void on_unreachable(void *arg, const struct rx_addr *peer)
+static void on_unreachable(void *arg, const struct rx_addr *peer, const uint8_t *quoted, size_t len)
 {
 	struct rx_loop *loop = arg;
 
 	rx_mutex_lock(&loop->mutex);
-	rx_endpoint_unreachable(loop->ep, rx_now_us(loop->env), peer);
+	rx_endpoint_unreachable(loop->ep, rx_now_us(loop->env), peer, quoted, len);
 	rx_mutex_unlock(&loop->mutex);
 }
 

@@ -21,8 +21,9 @@ struct rx_net {
 	const struct rx_net_ops *ops;
 	uint16_t port;
 	bool may_spin; /* polling receive for a moment can be quicker than wait */
-	/* The loop's, which sets them: a peer cannot be reached. Called by receive and send. */
-	void (*unreachable)(void *arg, const struct rx_addr *peer);
+	/* The loop's, which sets them: a peer cannot be reached, says the network, and quotes of what
+	 * was sent there (len 0: nothing). Called by receive and send. */
+	void (*unreachable)(void *arg, const struct rx_addr *peer, const uint8_t *quoted, size_t len);
 	void *arg;
 	uint64_t syscalls; /* atomic */
 };

@@ -64,7 +64,7 @@ static bool means_unreachable(const struct sock_extended_err *e)
 		e->ee_errno == EACCES);
 }
 
-static void report(struct udp *u, struct msghdr *m, const struct sockaddr_in *to)
+static void report(struct udp *u, struct msghdr *m, const struct sockaddr_in *to, const uint8_t *quoted, size_t len)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		struct sock_extended_err e;
@@ -76,7 +76,7 @@ static void report(struct udp *u, struct msghdr *m, const struct sockaddr_in *to
 		if (!means_unreachable(&e) || to->sin_family != AF_INET)
 			continue;
 		a = from_sockaddr(to);
-		u->base.unreachable(u->base.arg, &a);
+		u->base.unreachable(u->base.arg, &a, quoted, len);
 	}
 }
 
@@ -86,11 +86,13 @@ static void take_errors(struct udp *u)
 		struct cmsghdr align;
 		char buf[512];
 	} control;
-	char data[64];
+	uint8_t quoted[64];
 
 	for (unsigned i = 0; i < 64; i++) {
+		ssize_t len;
+
 		struct sockaddr_in to = { 0 };
-		struct iovec iov = { data, sizeof data };
+		struct iovec iov = { quoted, sizeof quoted };
 		struct msghdr m = {
 			.msg_name = &to,
 			.msg_namelen = sizeof to,
@@ -101,9 +103,10 @@ static void take_errors(struct udp *u)
 		};
 
 		count_syscall(u);
-		if (recvmsg(u->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+		len = recvmsg(u->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT);
+		if (len < 0)
 			return;
-		report(u, &m, &to);
+		report(u, &m, &to, quoted, (size_t)len);
 	}
 }
 

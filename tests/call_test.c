@@ -662,7 +662,42 @@ static void jumbogram(void)
 	rig_stop(&R);
 }
 
-UNIT_MAIN("call", { "RX-18 single packet call: exact packets", single },
+/* ICMP from anybody counts only if it quotes a packet of ours, as long as the peer is heard. */
+static void unreachable(void)
+{
+	struct rx_conn *conn;
+	struct rx_call *call;
+	uint8_t quoted[RX_HEADER_SIZE];
+
+	begin();
+	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
+	call = rx_core_call_new(conn, R.now);
+	rx_core_call_write(call, R.now, "x", 1);
+	rx_core_call_flush(call, R.now);
+	CU_ASSERT(rig_pull(&R) == RX_DATA);
+	memcpy(quoted, R.out, sizeof quoted);
+	R.role = 0;
+	R.epoch = conn->epoch;
+	R.cid = conn->cid;
+	rig_ack(&R, 1, 1, 1, RX_ACK_PING, "");
+	rx_endpoint_unreachable(R.ep, R.now, &R.peer, NULL, 0);
+	rx_endpoint_unreachable(R.ep, R.now, &R.peer, quoted, sizeof quoted - 1);
+	quoted[7] ^= 4; /* another cid */
+	rx_endpoint_unreachable(R.ep, R.now, &R.peer, quoted, sizeof quoted);
+	quoted[7] ^= 4;
+	quoted[11]++; /* another call */
+	rx_endpoint_unreachable(R.ep, R.now, &R.peer, quoted, sizeof quoted);
+	quoted[11]--;
+	CU_ASSERT(call->state == RX_CS_RECV);
+	rx_endpoint_unreachable(R.ep, R.now, &R.peer, quoted, sizeof quoted);
+	CU_ASSERT(call->state == RX_CS_ERROR && call->error == RX_CALL_DEAD);
+	rx_core_call_end(call, R.now, 0);
+	rx_core_conn_release(conn, R.now);
+	rig_stop(&R);
+}
+
+UNIT_MAIN("call", { "ICMP that quotes our packets, and other", unreachable },
+	  { "RX-18 single packet call: exact packets", single },
 	  { "RX-19 every permutation of 5 packets", permutations },
 	  { "RX-20 DUPLICATE consumed and queued", duplicates }, { "RX-21 EXCEEDS_WINDOW", beyond },
 	  { "RX-22 two packets IDLE, one DELAY at 100 ms", ack_rate },

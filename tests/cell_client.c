@@ -151,11 +151,23 @@ static int32_t on_question(struct rx_call *call, const struct afs_cb_TellMeAbout
 	return 0;
 }
 
+static int32_t on_probe(struct rx_call *call, const struct afs_cb_ProbeUuid_in *in, struct afs_cb_ProbeUuid_out *out,
+			void *arg)
+{
+	struct client *c = arg;
+
+	(void)call;
+	(void)out;
+	__atomic_add_fetch(&c->probes, 1, __ATOMIC_RELEASE);
+	return afs_uuid_equal(&in->client, &c->uuid) ? 0 : 1;
+}
+
 static const struct afs_cb_ops callback_ops = {
 	.cb_CallBack = on_break,
 	.cb_InitCallBackState = on_reset,
 	.cb_InitCallBackState3 = on_reset3,
 	.cb_TellMeAboutYourself = on_question,
+	.cb_ProbeUuid = on_probe,
 };
 
 static int32_t serve(struct rx_call *call, void *arg)

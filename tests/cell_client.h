@@ -23,7 +23,7 @@ struct client {
 	bool old_style;                 /* knows neither TellMeAboutYourself nor WhoAreYou */
 	struct client_meeting *meeting; /* NULL: breaks are answered at once */
 	/* What the server said; atomic. */
-	unsigned breaks, resets, questions;
+	unsigned breaks, resets, questions, probes;
 	struct afs_fid last; /* of the last break */
 	struct {
 		char user[16];

@@ -153,6 +153,49 @@ static void test_moved_client(void)
 	end();
 }
 
+static void control(const char *command, char said[256])
+{
+	FILE *out = fmemopen(memset(said, 0, 256), 256, "w");
+	struct rx_error err;
+	int rc;
+
+	CU_ASSERT(cell_control(world.cell, command, out, &rc, &err) && rc == 0);
+	fclose(out);
+}
+
+/* Clients that have not called for long: asked after 15 minutes if they hold promises, forgotten after two hours. */
+static void test_quiet_clients(void)
+{
+	char said[256] = "";
+	struct afs_fid f;
+
+	begin();
+	CU_ASSERT_EQUAL(client_create(&a, "alice", home, "f", &f), 0);
+	CU_ASSERT_EQUAL(client_create(&b, "bob", home, "g", &f), 0);
+	CU_ASSERT_EQUAL(afs_GiveUpAllCallBacks(&(struct rx_rpc_client){ .conn = client_as(&b, "bob", 0).conn }, NULL,
+					       NULL, NULL),
+			0);
+	control("check-hosts", said);
+	CU_ASSERT(a.probes == 0 && b.probes == 0);
+	world_turn_clock(16 * 60);
+	control("check-hosts", said);
+	CU_ASSERT(a.probes == 1 && b.probes == 0 && a.resets == 1);
+	a.uuid.time_low++; /* somebody else lives there now */
+	control("check-hosts", said);
+	control("promises", said);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, " down"));
+	a.uuid.time_low--;
+	CU_ASSERT_EQUAL(client_status(&a, "alice", home, NULL), 0);
+	control("promises", said);
+	CU_ASSERT_PTR_NULL(strstr(said, " down"));
+	world_turn_clock(2 * 3600 + 1);
+	control("check-hosts", said);
+	CU_ASSERT(a.resets == 2 && b.resets == 2);
+	control("promises", said);
+	CU_ASSERT_STRING_EQUAL(said, "");
+	end();
+}
+
 /* Another client has the port now: its promises are not those of the one before. */
 static void test_other_client(void)
 {
@@ -544,6 +587,7 @@ UNIT_MAIN("cell", { "first contact: asked and reset once, errors translated for 
 	  { "a silent client is waited for once, and told later", test_silent_client },
 	  { "a known client at another port keeps its promises", test_moved_client },
 	  { "another client at a known port", test_other_client },
+	  { "clients that do not call are asked, then forgotten", test_quiet_clients },
 	  { "RPC-38 a release breaks the volume's promises", test_release },
 	  { "RPC-14 RPC-15 Pos, Length, FileLength: cut, extend, holes", test_store_lengths },
 	  { "RPC-17 an aborted store", test_aborted_store },

@@ -228,7 +228,7 @@ static void send_all(struct rx_net *net, const struct rx_datagram *out, unsigned
 	pump(n);
 	rx_mutex_unlock(&n->lock);
 	if (refused)
-		net->unreachable(net->arg, refused);
+		net->unreachable(net->arg, refused, NULL, 0);
 }
 
 static void drop(struct flying **list)

@@ -67,9 +67,11 @@ static void poll_both(struct scene *s)
 		note(s, 'c', &in[i]);
 }
 
-static void on_unreachable(void *arg, const struct rx_addr *peer)
+static void on_unreachable(void *arg, const struct rx_addr *peer, const uint8_t *quoted, size_t len)
 {
 	(void)peer;
+	(void)quoted;
+	(void)len;
 	((struct scene *)arg)->refused++;
 }
 

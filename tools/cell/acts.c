@@ -76,39 +76,33 @@ static void acl_changed(struct cell_vnode *dir, struct cell_breaks *breaks)
 int32_t cell_act_grant(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights, bool negative)
 {
 	struct cell_request rq = cell_own_request(cell);
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	int32_t code;
 
-	rx_mutex_lock(&cell->lock);
+	cell_begin(&rq);
 	code = cell_get_dir(&rq, fid, CELL_CHANGE, &v);
 	if (code == 0)
 		code = set_rights(&v->acl, id, rights, negative);
 	if (code == 0)
-		acl_changed(v, &breaks);
-	rx_mutex_unlock(&cell->lock);
-	cell_send_breaks(cell, &breaks);
-	return code;
+		acl_changed(v, &rq.breaks);
+	return cell_end(&rq, code);
 }
 
 int32_t cell_act_revoke(struct cell *cell, const struct afs_fid *fid, int32_t id, uint32_t rights)
 {
 	struct cell_request rq = cell_own_request(cell);
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	int32_t code;
 
-	rx_mutex_lock(&cell->lock);
+	cell_begin(&rq);
 	code = cell_get(&rq, fid, CELL_CHANGE, &v);
 	if (code == 0 && v->type != AFS_TYPE_DIR)
 		v = cell_vnode_find(v->volume, v->parent_vnode, v->parent_unique);
 	if (code == 0 && v) {
 		take_rights(cell, &v->acl, id, rights);
-		acl_changed(v, &breaks);
+		acl_changed(v, &rq.breaks);
 	}
-	rx_mutex_unlock(&cell->lock);
-	cell_send_breaks(cell, &breaks);
-	return code;
+	return cell_end(&rq, code);
 }
 
 static void changed(struct cell_request *rq, struct cell_vnode *v, struct cell_breaks *breaks)
@@ -121,11 +115,10 @@ static void changed(struct cell_request *rq, struct cell_vnode *v, struct cell_b
 int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t off, const void *text, size_t len)
 {
 	struct cell_request rq = cell_own_request(cell);
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	int32_t code;
 
-	rx_mutex_lock(&cell->lock);
+	cell_begin(&rq);
 	code = cell_get(&rq, fid, CELL_CHANGE, &v);
 	if (code == 0 && len && v->type != AFS_TYPE_FILE)
 		code = EISDIR;
@@ -134,22 +127,19 @@ int32_t cell_act_change(struct cell *cell, const struct afs_fid *fid, uint64_t o
 	if (code == 0) {
 		if (len && off + len > v->length)
 			cell_set_length(v, off + len);
-		changed(&rq, v, &breaks);
+		changed(&rq, v, &rq.breaks);
 		code = cell_commit(cell);
 	}
-	rx_mutex_unlock(&cell->lock);
-	cell_send_breaks(cell, &breaks);
-	return code;
+	return cell_end(&rq, code);
 }
 
 int32_t cell_act_truncate(struct cell *cell, const struct afs_fid *fid, uint64_t length)
 {
 	struct cell_request rq = cell_own_request(cell);
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	int32_t code;
 
-	rx_mutex_lock(&cell->lock);
+	cell_begin(&rq);
 	code = cell_get(&rq, fid, CELL_CHANGE, &v);
 	if (code == 0 && v->type != AFS_TYPE_FILE)
 		code = EISDIR;
@@ -157,12 +147,10 @@ int32_t cell_act_truncate(struct cell *cell, const struct afs_fid *fid, uint64_t
 		code = EIO;
 	if (code == 0) {
 		cell_set_length(v, length);
-		changed(&rq, v, &breaks);
+		changed(&rq, v, &rq.breaks);
 		code = cell_commit(cell);
 	}
-	rx_mutex_unlock(&cell->lock);
-	cell_send_breaks(cell, &breaks);
-	return code;
+	return cell_end(&rq, code);
 }
 
 void cell_act_break_all(struct cell *cell)

@@ -165,6 +165,7 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 	cell->net_arg = config->net_arg;
 	rx_mutex_init(&cell->lock, cell->env, RX_RANK_CM, "cell");
 	rx_cond_init(&cell->moved, cell->env);
+	rx_cond_init(&cell->watch_moved, cell->env);
 	snprintf(cell->name, sizeof(cell->name), "%s", config->name);
 	for (size_t i = 0; cell->name[i]; i++)
 		cell->realm[i] = (char)toupper((unsigned char)cell->name[i]);
@@ -197,6 +198,10 @@ struct cell *cell_new(const struct cell_config *config, struct rx_error *err)
 	for (unsigned i = 0; i < cell->nfs; i++)
 		if (start_fs(cell, &cell->fs[i], err))
 			goto fail;
+	if (!cell_watch_start(cell)) {
+		rx_error_errno(err, ENOMEM, "starting the cell");
+		goto fail;
+	}
 	return cell;
 fail:
 	cell_free(cell);
@@ -209,10 +214,7 @@ void cell_free(struct cell *cell)
 		return;
 	if (cell->faults)
 		fault_set_stop(cell->faults, &cell->stopping);
-	rx_mutex_lock(&cell->lock);
-	for (unsigned i = 0; i < cell->nfs; i++)
-		cell_hosts_hurry(&cell->fs[i]);
-	rx_mutex_unlock(&cell->lock);
+	cell_watch_stop(cell);
 	for (unsigned i = 0; i < cell->nfs; i++) {
 		struct cell_fs *fs = &cell->fs[i];
 
@@ -235,6 +237,7 @@ void cell_free(struct cell *cell)
 	rx_security_put(cell->rxkad);
 	rx_security_put(cell->anonymous);
 	cell_keys_free(cell->keys);
+	rx_cond_destroy(&cell->watch_moved);
 	rx_cond_destroy(&cell->moved);
 	rx_mutex_destroy(&cell->lock);
 	free(cell);

@@ -136,20 +136,6 @@ static int do_clock(struct cell_command *c)
 	return 0;
 }
 
-static unsigned count_promises(struct cell *cell, const struct cell_host *host)
-{
-	unsigned n = 0;
-
-	for (struct cell_volume *v = cell->volumes; v; v = v->next) {
-		for (struct cell_promise *p = v->promises; p; p = p->next)
-			n += p->host == host;
-		for (uint32_t i = 0; i < v->nvnodes; i++)
-			for (struct cell_promise *p = v->vnodes[i] ? v->vnodes[i]->promises : NULL; p; p = p->next)
-				n += p->host == host;
-	}
-	return n;
-}
-
 static int all_promises(struct cell_command *c)
 {
 	char client[64], text[64];
@@ -161,8 +147,10 @@ static int all_promises(struct cell_command *c)
 
 		for (struct cell_host *h = fs->hosts; h; h = h->next)
 			if (!h->gone)
-				fprintf(c->out, "%s at %s %u\n", rx_addr_text(&h->addr, client),
-					rx_addr_text(&addr, text), count_promises(c->cell, h));
+				fprintf(c->out, "%s at %s %u%s%s\n", rx_addr_text(&h->addr, client),
+					rx_addr_text(&addr, text), cell_promises_count(c->cell, h),
+					h->state == CELL_HOST_DOWN ? " down" : "",
+					h->ndelayed || h->reset_due ? " missed something" : "");
 	}
 	rx_mutex_unlock(&c->cell->lock);
 	return 0;
@@ -186,6 +174,12 @@ static int do_promises(struct cell_command *c)
 		fprintf(c->out, "%s\n", rx_addr_text(&p->host->addr, client));
 	rx_mutex_unlock(&c->cell->lock);
 	return code ? cell_refuse(c, code, c->arg[0]) : 0;
+}
+
+static int do_check_hosts(struct cell_command *c)
+{
+	cell_check_hosts(c->cell);
+	return 0;
 }
 
 /* ---- users ---- */
@@ -307,7 +301,8 @@ const char cell_control_help[] =
 	"PATH | "
 	"stat PATH | ls PATH | read PATH [OFFSET [LENGTH]] | cksum PATH | get PATH FILE | put FILE PATH | "
 	"write PATH OFFSET TEXT | truncate PATH LENGTH | change PATH | mkdir PATH | rm PATH | break PATH|VOLUME|all | "
-	"promises [PATH] | callback CLIENT|all ADDRESS [TIMES] WHAT | ticket USER LIFE FILE | expire USER | busy "
+	"promises [PATH] | callback CLIENT|all ADDRESS [TIMES] WHAT | check-hosts | ticket USER LIFE FILE | expire "
+	"USER | busy "
 	"VOLUME N | offline VOLUME | online VOLUME | "
 	"move VOLUME ADDRESS | vos-release VOLUME | quota VOLUME KIB | lies PROCEDURE";
 
@@ -317,20 +312,35 @@ static const struct {
 	unsigned least, most;
 	cell_command_fn *fn;
 } commands[] = {
-	{ "acl", 1, 1, cell_do_acl },        { "break", 1, 1, cell_do_break },
-	{ "busy", 2, 2, do_busy },           { "callback", 3, 3, cell_do_callback },
-	{ "change", 1, 1, cell_do_change },  { "cksum", 1, 1, cell_do_cksum },
-	{ "clock", 0, 1, do_clock },         { "expire", 1, 1, do_expire },
-	{ "get", 2, 2, cell_do_get },        { "lies", 1, 1, do_lies },
-	{ "ls", 1, 1, cell_do_ls },          { "mkdir", 1, 1, cell_do_mkdir },
-	{ "move", 2, 2, do_move },           { "offline", 1, 1, do_offline },
-	{ "online", 1, 1, do_online },       { "promises", 0, 1, do_promises },
-	{ "put", 2, 2, cell_do_put },        { "quota", 2, 2, do_quota },
-	{ "read", 1, 3, cell_do_read },      { "restart", 0, 3, do_restart },
-	{ "revoke", 3, 3, cell_do_revoke },  { "rm", 1, 1, cell_do_rm },
-	{ "setacl", 3, 3, cell_do_setacl },  { "stat", 1, 1, cell_do_stat },
-	{ "ticket", 3, 3, do_ticket },       { "truncate", 2, 2, cell_do_truncate },
-	{ "vos-release", 1, 1, do_release }, { "write", 3, 3, cell_do_write },
+	{ "acl", 1, 1, cell_do_acl },
+	{ "break", 1, 1, cell_do_break },
+	{ "busy", 2, 2, do_busy },
+	{ "callback", 3, 3, cell_do_callback },
+	{ "check-hosts", 0, 0, do_check_hosts },
+	{ "change", 1, 1, cell_do_change },
+	{ "cksum", 1, 1, cell_do_cksum },
+	{ "clock", 0, 1, do_clock },
+	{ "expire", 1, 1, do_expire },
+	{ "get", 2, 2, cell_do_get },
+	{ "lies", 1, 1, do_lies },
+	{ "ls", 1, 1, cell_do_ls },
+	{ "mkdir", 1, 1, cell_do_mkdir },
+	{ "move", 2, 2, do_move },
+	{ "offline", 1, 1, do_offline },
+	{ "online", 1, 1, do_online },
+	{ "promises", 0, 1, do_promises },
+	{ "put", 2, 2, cell_do_put },
+	{ "quota", 2, 2, do_quota },
+	{ "read", 1, 3, cell_do_read },
+	{ "restart", 0, 3, do_restart },
+	{ "revoke", 3, 3, cell_do_revoke },
+	{ "rm", 1, 1, cell_do_rm },
+	{ "setacl", 3, 3, cell_do_setacl },
+	{ "stat", 1, 1, cell_do_stat },
+	{ "ticket", 3, 3, do_ticket },
+	{ "truncate", 2, 2, cell_do_truncate },
+	{ "vos-release", 1, 1, do_release },
+	{ "write", 3, 3, cell_do_write },
 };
 
 /* Cuts the line into words at blanks; the last of `most` keeps its own. */

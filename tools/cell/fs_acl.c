@@ -43,13 +43,12 @@ int32_t cell_op_OldStoreACL(struct rx_call *call, const struct afs_OldStoreACL_i
 			    void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *dir;
 	struct cell_acl acl;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = cell_get_dir(rq, &in->dir, CELL_CHANGE, &dir);
 	if (code == 0)
 		code = cell_may_store_acl(dir, &rq->caller);
@@ -59,13 +58,11 @@ int32_t cell_op_OldStoreACL(struct rx_call *call, const struct afs_OldStoreACL_i
 		dir->acl = acl;
 		dir->server_mtime = (uint32_t)cell_now(rq->cell);
 		cell_note_vnode(dir);
-		cell_break_vnode(&breaks, dir, rq->host);
+		cell_break_vnode(&rq->breaks, dir, rq->host);
 		cell_fill_status(rq, dir, &out->status);
 		cell_fill_sync(dir, &out->sync);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }
 
 /* Read-only volumes take any lock for reading and keep none. */
@@ -135,21 +132,18 @@ int32_t cell_op_ReleaseLock(struct rx_call *call, const struct afs_ReleaseLock_i
 			    void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	int32_t code;
 	bool kept;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = get_lockable(rq, &in->fid, &v, &kept);
 	if (code == 0) {
 		v->lock_count = v->lock_count > 0 ? v->lock_count - 1 : 0;
 		cell_fill_sync(v, &out->sync);
 		if (kept && v->lock_count == 0)
-			cell_break_vnode(&breaks, v, rq->host); /* it may be free now */
+			cell_break_vnode(&rq->breaks, v, rq->host); /* it may be free now */
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }

@@ -1,8 +1,21 @@
-/* What the file server's operations have in common: finding and waiting for a vnode, filling
- * in statuses. Called by them on worker threads with cell->lock held. */
+/* What the file server's operations have in common: beginning and ending, finding and waiting
+ * for a vnode, filling in statuses. Called by them on worker threads, with cell->lock held
+ * between begin and end. */
 #include <errno.h>
 
 #include "tools/cell/internal.h"
+
+void cell_begin(struct cell_request *rq)
+{
+	rx_mutex_lock(&rq->cell->lock);
+}
+
+int32_t cell_end(struct cell_request *rq, int32_t code)
+{
+	rx_mutex_unlock(&rq->cell->lock);
+	cell_send_breaks(rq->cell, &rq->breaks);
+	return code;
+}
 
 struct afs_fid cell_fid(const struct cell_vnode *v)
 {
@@ -96,4 +109,11 @@ void cell_apply_status(struct cell_vnode *v, const struct afs_store_status *ss)
 		v->group = ss->group;
 	if (ss->mask & AFS_SET_MODE)
 		v->mode = ss->mode & 07777;
+}
+
+void cell_dir_changed(struct cell_request *rq, struct cell_vnode *dir)
+{
+	cell_vnode_changed(dir, &rq->caller);
+	cell_note_vnode(dir);
+	cell_break_vnode(&rq->breaks, dir, rq->host);
 }

@@ -191,7 +191,6 @@ static int32_t cut_to(struct cell_request *rq, const struct store *s, struct cel
 static int32_t store(struct cell_request *rq, const struct store *s, struct afs_fetch_status *st,
 		     struct afs_volsync *sync)
 {
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	uint64_t cut, end = s->pos;
 	int32_t code;
@@ -204,18 +203,18 @@ static int32_t store(struct cell_request *rq, const struct store *s, struct afs_
 		rx_mutex_unlock(&rq->cell->lock);
 		return code;
 	}
-	cell_break_vnode(&breaks, v, UMAFS_MAYBE(rq->cell->env, CELL_BREAK_OWN) ? NULL : rq->host);
+	cell_break_vnode(&rq->breaks, v, UMAFS_MAYBE(rq->cell->env, CELL_BREAK_OWN) ? NULL : rq->host);
 	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks); /* before the data are read */
+	cell_send_breaks(rq->cell, &rq->breaks); /* before the data are read */
 
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = cut_to(rq, s, v, cut);
 	begun = code == 0;
 	rx_mutex_unlock(&rq->cell->lock);
 	if (begun && s->len)
 		code = receive(rq, v, s->pos, s->len, &end);
 
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	rq->fs->stored += end - s->pos;
 	if (begun && s->len && end > v->length)
 		cell_set_length(v, end);

@@ -14,13 +14,6 @@ static int32_t get_dir(struct cell_request *rq, const struct afs_fid *fid, uint3
 	return code ? code : cell_may_change(*dir, &rq->caller, right);
 }
 
-static void dir_changed(struct cell_request *rq, struct cell_vnode *dir, struct cell_breaks *breaks)
-{
-	cell_vnode_changed(dir, &rq->caller);
-	cell_note_vnode(dir);
-	cell_break_vnode(breaks, dir, rq->host);
-}
-
 /* ---- making ---- */
 
 static int32_t may_add(struct cell_vnode *dir, const char *name)
@@ -80,17 +73,16 @@ int32_t cell_op_CreateFile(struct rx_call *call, const struct afs_CreateFile_in 
 			   void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *dir, *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = get_dir(rq, &in->dir, CM_RIGHT_INSERT, &dir);
 	if (code == 0)
 		code = make(rq, dir, in->name, AFS_TYPE_FILE, &in->status, NULL, &v);
 	if (code == 0) {
-		dir_changed(rq, dir, &breaks);
+		cell_dir_changed(rq, dir);
 		out->fid = cell_fid(v);
 		cell_fill_status(rq, v, &out->status);
 		out->status.caller_access |= CM_RIGHT_ADMINISTER;
@@ -98,74 +90,65 @@ int32_t cell_op_CreateFile(struct rx_call *call, const struct afs_CreateFile_in 
 		cell_fill_sync(dir, &out->sync);
 		cell_promise(rq, v, false, &out->callback);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }
 
 int32_t cell_op_MakeDir(struct rx_call *call, const struct afs_MakeDir_in *in, struct afs_MakeDir_out *out, void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *dir, *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = get_dir(rq, &in->dir, CM_RIGHT_INSERT, &dir);
 	if (code == 0)
 		code = make(rq, dir, in->name, AFS_TYPE_DIR, &in->status, NULL, &v);
 	if (code == 0) {
 		dir->links++;
-		dir_changed(rq, dir, &breaks);
+		cell_dir_changed(rq, dir);
 		out->fid = cell_fid(v);
 		cell_fill_status(rq, v, &out->status);
 		cell_fill_status(rq, dir, &out->dir_status);
 		cell_fill_sync(dir, &out->sync);
 		cell_promise(rq, v, false, &out->callback);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }
 
 int32_t cell_op_Symlink(struct rx_call *call, const struct afs_Symlink_in *in, struct afs_Symlink_out *out, void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	bool mount = in->status.mask & AFS_SET_MODE && !(in->status.mode & 0111);
 	struct cell_vnode *dir, *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = get_dir(rq, &in->dir, CM_RIGHT_INSERT, &dir);
 	if (code == 0 && mount && !rq->caller.admin)
 		code = cell_may_change(dir, &rq->caller, CM_RIGHT_ADMINISTER);
 	if (code == 0)
 		code = make(rq, dir, in->name, AFS_TYPE_SYMLINK, &in->status, in->contents, &v);
 	if (code == 0) {
-		dir_changed(rq, dir, &breaks);
+		cell_dir_changed(rq, dir);
 		out->fid = cell_fid(v);
 		cell_fill_status(rq, v, &out->status);
 		cell_rights(dir, &rq->caller, &out->status.caller_access, &out->status.anonymous_access);
 		cell_fill_status(rq, dir, &out->dir_status);
 		cell_fill_sync(dir, &out->sync);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }
 
 int32_t cell_op_Link(struct rx_call *call, const struct afs_Link_in *in, struct afs_Link_out *out, void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *dir, *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	/* The file first: finding it may mean to wait, the directory is then as it is found. */
 	code = in->existing.volume == in->dir.volume ? cell_get(rq, &in->existing, CELL_CHANGE, &v) : EXDEV;
 	if (code == 0)
@@ -185,16 +168,14 @@ int32_t cell_op_Link(struct rx_call *call, const struct afs_Link_in *in, struct 
 		v->links++;
 		v->server_mtime = (uint32_t)cell_now(rq->cell);
 		cell_note_vnode(v);
-		cell_break_vnode(&breaks, v, rq->host);
-		dir_changed(rq, dir, &breaks);
+		cell_break_vnode(&rq->breaks, v, rq->host);
+		cell_dir_changed(rq, dir);
 		cell_fill_status(rq, v, &out->status);
 		cell_rights(dir, &rq->caller, &out->status.caller_access, &out->status.anonymous_access);
 		cell_fill_status(rq, dir, &out->dir_status);
 		cell_fill_sync(dir, &out->sync);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }
 
 /* ---- removing ---- */
@@ -223,30 +204,27 @@ int32_t cell_op_RemoveFile(struct rx_call *call, const struct afs_RemoveFile_in 
 			   void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *dir, *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = get_victim(rq, &in->dir, in->name, &dir, &v);
 	if (code == 0 && v->type == AFS_TYPE_DIR)
 		code = EISDIR;
 	if (code == 0)
 		code = cell_dir_remove(dir, in->name);
 	if (code == 0) {
-		cell_drop_link(v, &breaks);
-		dir_changed(rq, dir, &breaks);
+		cell_drop_link(rq, v);
+		cell_dir_changed(rq, dir);
 		cell_fill_status(rq, dir, &out->dir_status);
 		cell_fill_sync(dir, &out->sync);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }
 
 /* Who has a promise on a file that lives on is told, the caller too. */
-void cell_drop_link(struct cell_vnode *v, struct cell_breaks *breaks)
+void cell_drop_link(struct cell_request *rq, struct cell_vnode *v)
 {
 	if (--v->links == 0) {
 		cell_vnode_free(v);
@@ -254,19 +232,18 @@ void cell_drop_link(struct cell_vnode *v, struct cell_breaks *breaks)
 	}
 	v->server_mtime = (uint32_t)cell_now(v->volume->cell);
 	cell_note_vnode(v);
-	cell_break_vnode(breaks, v, NULL);
+	cell_break_vnode(&rq->breaks, v, NULL);
 }
 
 int32_t cell_op_RemoveDir(struct rx_call *call, const struct afs_RemoveDir_in *in, struct afs_RemoveDir_out *out,
 			  void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *dir, *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = get_victim(rq, &in->dir, in->name, &dir, &v);
 	if (code == 0 && v->type != AFS_TYPE_DIR)
 		code = ENOTDIR;
@@ -277,11 +254,9 @@ int32_t cell_op_RemoveDir(struct rx_call *call, const struct afs_RemoveDir_in *i
 	if (code == 0) {
 		cell_vnode_free(v);
 		dir->links--;
-		dir_changed(rq, dir, &breaks);
+		cell_dir_changed(rq, dir);
 		cell_fill_status(rq, dir, &out->dir_status);
 		cell_fill_sync(dir, &out->sync);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }

@@ -77,7 +77,7 @@ static int32_t check(struct cell_request *rq, const struct move *m)
 	return 0;
 }
 
-static int32_t move(struct cell_request *rq, const struct afs_Rename_in *in, struct move *m, struct cell_breaks *breaks)
+static int32_t move(struct cell_request *rq, const struct afs_Rename_in *in, struct move *m)
 {
 	bool dir = m->v->type == AFS_TYPE_DIR;
 	int32_t code = 0;
@@ -94,14 +94,14 @@ static int32_t move(struct cell_request *rq, const struct afs_Rename_in *in, str
 		m->to->links--;
 		cell_vnode_free(m->old);
 	} else if (m->old) {
-		cell_drop_link(m->old, breaks);
+		cell_drop_link(rq, m->old);
 	}
 	if (m->from != m->to && dir) {
 		m->from->links--;
 		m->to->links++;
 		code = cell_dir_set_parent(m->v, m->to);
 		cell_vnode_changed(m->v, &rq->caller);
-		cell_break_vnode(breaks, m->v, NULL);
+		cell_break_vnode(&rq->breaks, m->v, NULL);
 	} else if (!dir) {
 		m->v->parent_vnode = m->to->vnode;
 		m->v->parent_unique = m->to->unique;
@@ -110,17 +110,9 @@ static int32_t move(struct cell_request *rq, const struct afs_Rename_in *in, str
 	return code;
 }
 
-static void changed(struct cell_request *rq, struct cell_vnode *dir, struct cell_breaks *breaks)
-{
-	cell_vnode_changed(dir, &rq->caller);
-	cell_note_vnode(dir);
-	cell_break_vnode(breaks, dir, rq->host);
-}
-
 int32_t cell_op_Rename(struct rx_call *call, const struct afs_Rename_in *in, struct afs_Rename_out *out, void *arg)
 {
 	struct cell_request *rq = arg;
-	struct cell_breaks breaks = { 0 };
 	struct move m;
 	int32_t code;
 
@@ -129,21 +121,19 @@ int32_t cell_op_Rename(struct rx_call *call, const struct afs_Rename_in *in, str
 		return EXDEV;
 	if (bad_name(in->old_name) || bad_name(in->new_name) || cell_name_check(in->new_name))
 		return EINVAL;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = find(rq, in, &m);
 	if (code == 0)
 		code = check(rq, &m);
 	if (code == 0)
-		code = move(rq, in, &m, &breaks);
+		code = move(rq, in, &m);
 	if (code == 0) {
-		changed(rq, m.from, &breaks);
+		cell_dir_changed(rq, m.from);
 		if (m.to != m.from)
-			changed(rq, m.to, &breaks);
+			cell_dir_changed(rq, m.to);
 		cell_fill_status(rq, m.from, &out->old_dir_status);
 		cell_fill_status(rq, m.to, &out->new_dir_status);
 		cell_fill_sync(m.to, &out->sync);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }

@@ -93,12 +93,11 @@ int32_t cell_op_StoreStatus(struct rx_call *call, const struct afs_StoreStatus_i
 {
 	struct cell_request *rq = arg;
 	struct afs_store_status ss = in->status;
-	struct cell_breaks breaks = { 0 };
 	struct cell_vnode *v;
 	int32_t code;
 
 	(void)call;
-	rx_mutex_lock(&rq->cell->lock);
+	cell_begin(rq);
 	code = cell_get(rq, &in->fid, CELL_CHANGE, &v);
 	if (code == 0)
 		code = cell_may_store_status(v, &rq->caller, &ss);
@@ -107,9 +106,7 @@ int32_t cell_op_StoreStatus(struct rx_call *call, const struct afs_StoreStatus_i
 		cell_note_vnode(v);
 		cell_fill_status(rq, v, &out->status);
 		cell_fill_sync(v, &out->sync);
-		cell_break_vnode(&breaks, v, rq->host);
+		cell_break_vnode(&rq->breaks, v, rq->host);
 	}
-	rx_mutex_unlock(&rq->cell->lock);
-	cell_send_breaks(rq->cell, &breaks);
-	return code;
+	return cell_end(rq, code);
 }

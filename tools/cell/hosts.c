@@ -99,6 +99,7 @@ static struct cell_host *new_host(struct cell_fs *fs, const struct rx_addr *addr
 	if (!host)
 		return NULL;
 	sweep(fs);
+	host->fs = fs;
 	host->addr = *addr;
 	host->conn = rx_conn_new(fs->loop, addr, AFS_SERVICE_CB, fs->cell->anonymous, NULL);
 	if (!host->conn) {
@@ -111,6 +112,8 @@ static struct cell_host *new_host(struct cell_fs *fs, const struct rx_addr *addr
 	return host;
 }
 
+static const struct afs_uuid none;
+
 struct answer {
 	struct afs_uuid uuid;
 	bool has_uuid, error_translation;
@@ -119,7 +122,6 @@ struct answer {
 /* Who is there? -1: nobody answers. */
 static int ask(struct cell_host *host, struct answer *out)
 {
-	static const struct afs_uuid none;
 	struct rx_rpc_client c = { .conn = host->conn, .origin = RX_ORIGIN_AFS };
 	struct afs_cb_TellMeAboutYourself_out me;
 	struct afs_cb_WhoAreYou_out who;
@@ -142,15 +144,26 @@ static int ask(struct cell_host *host, struct answer *out)
 	return 0;
 }
 
-static int reset(struct cell_fs *fs, struct cell_host *host, bool has_uuid)
+bool cell_host_reset(struct cell_host *host, bool has_uuid)
 {
 	struct rx_rpc_client c = { .conn = host->conn, .origin = RX_ORIGIN_AFS };
-	struct afs_cb_InitCallBackState3_in in = { .server = fs->uuid };
+	struct afs_cb_InitCallBackState3_in in = { .server = host->fs->uuid };
 
 	rx_conn_set_dead_time(host->conn, VERIFY_DEAD_S);
 	if (!has_uuid)
-		return afs_cb_InitCallBackState(&c, NULL, NULL, NULL);
-	return afs_cb_InitCallBackState3(&c, &in, NULL, NULL);
+		return afs_cb_InitCallBackState(&c, NULL, NULL, NULL) == 0;
+	return afs_cb_InitCallBackState3(&c, &in, NULL, NULL) == 0;
+}
+
+bool cell_host_probe(struct cell_host *host, const struct afs_uuid *uuid)
+{
+	struct rx_rpc_client c = { .conn = host->conn, .origin = RX_ORIGIN_AFS };
+	struct afs_cb_ProbeUuid_in in = { .client = *uuid };
+
+	rx_conn_set_dead_time(host->conn, VERIFY_DEAD_S);
+	if (afs_uuid_equal(uuid, &none))
+		return afs_cb_Probe(&c, NULL, NULL, NULL) == 0;
+	return afs_cb_ProbeUuid(&c, &in, NULL, NULL) == 0;
 }
 
 /* The same client at another address or port: its promises move with it. Lock held. */
@@ -202,7 +215,7 @@ static bool verify(struct cell_fs *fs, struct cell_host *host)
 	if (known)
 		return true;
 	rx_mutex_unlock(&cell->lock);
-	ok = reset(fs, host, answer.has_uuid) == 0;
+	ok = cell_host_reset(host, answer.has_uuid);
 	rx_mutex_lock(&cell->lock);
 	return ok;
 }
@@ -254,7 +267,7 @@ static bool catch_up(struct cell_fs *fs, struct cell_host *host)
 		cell_promises_drop(cell, host);
 	rx_mutex_unlock(&cell->lock);
 	if (all)
-		ok = reset(fs, host, has_uuid) == 0;
+		ok = cell_host_reset(host, has_uuid);
 	else if (n)
 		ok = cell_host_tell(host, fids, n, VERIFY_DEAD_S) == 0;
 	rx_mutex_lock(&cell->lock);
@@ -292,6 +305,7 @@ int32_t cell_contact(struct cell_request *rq)
 		rx_cond_wait(&cell->moved, &cell->lock, UINT64_MAX);
 	was = host->state;
 	host->idle = false;
+	host->heard = cell_now(cell);
 	known = knows_user(host, rq->caller.id);
 	if (was != CELL_HOST_GOOD || host->ndelayed || host->reset_due || !known) {
 		bool ok = true;

@@ -125,6 +125,7 @@ enum { CELL_DELAYED_MAX = 50, CELL_HOST_USERS = 16 };
 /* A client's callback address, as one file server knows it. Guarded by cell->lock. */
 struct cell_host {
 	struct cell_host *next;
+	struct cell_fs *fs;
 	struct rx_addr addr;
 	enum cell_host_state state;
 	struct afs_uuid uuid;
@@ -134,7 +135,9 @@ struct cell_host {
 	unsigned ndelayed, refs;
 	int32_t users[CELL_HOST_USERS]; /* who has called since it was asked last */
 	unsigned nusers;
-	bool idle; /* it gave up all promises and has not called since */
+	int64_t heard;  /* when it called last, by the server's clock */
+	unsigned round; /* of watch.c, in which it was looked at */
+	bool idle;      /* it gave up all promises and has not called since */
 	bool gone;
 	struct cell_host *heir; /* the same client at its new address, once this is gone; holds a reference */
 	struct rx_conn *conn;
@@ -175,6 +178,10 @@ struct cell {
 	unsigned nrefusing;       /* atomic: volumes with refusals */
 	int64_t clock_ahead_s;    /* atomic */
 	uint32_t db_ip, started;
+	struct rx_thread *watcher; /* watch.c */
+	struct rx_cond watch_moved;
+	unsigned watch_round;
+	bool watch_ends;
 	int audit; /* descriptor, -1: none */
 	struct rx_security *anonymous, *rxkad;
 	struct cell_keys *keys;
@@ -192,6 +199,12 @@ struct cell {
 	int32_t uae[256]; /* by errno: what a client that asked for it is told */
 };
 
+/* Whom to tell of what: the promises that were taken back. Filled under the lock, sent
+ * without it. */
+struct cell_breaks {
+	struct cell_promise *first;
+};
+
 /* One call in progress: what every operation gets as its arg. */
 struct cell_request {
 	struct cell_service *service;
@@ -201,8 +214,9 @@ struct cell_request {
 	unsigned life;          /* of the server, when this came */
 	struct cell_host *host; /* file server's calls, but for a few */
 	struct cell_caller caller;
-	int64_t ticket_start;     /* 0: no ticket */
-	struct cell_fault *fault; /* what rules do to this call; NULL: nothing */
+	int64_t ticket_start;      /* 0: no ticket */
+	struct cell_breaks breaks; /* those that this call causes, until cell_end */
+	struct cell_fault *fault;  /* what rules do to this call; NULL: nothing */
 };
 
 static inline int64_t cell_now(const struct cell *cell)
@@ -395,12 +409,16 @@ void cell_hosts_free(struct cell_fs *fs);
 /* Held: as a server that has just been started knows nobody. */
 void cell_hosts_forget(struct cell_fs *fs);
 
+/* Not held: InitCallBackState3, ProbeUuid; false: the client does not answer, or is another one. */
+bool cell_host_reset(struct cell_host *host, bool has_uuid);
+bool cell_host_probe(struct cell_host *host, const struct afs_uuid *uuid);
+
+/* watch.c; not held. One round: silent clients are asked, those silent for long are forgotten. */
+void cell_check_hosts(struct cell *cell);
+bool cell_watch_start(struct cell *cell);
+void cell_watch_stop(struct cell *cell);
+
 /* promises.c */
-/* Whom to tell of what: the promises that were taken back. Filled under the lock, sent
- * without it. */
-struct cell_breaks {
-	struct cell_promise *first;
-};
 /* cell->lock held: takes back all promises on v but those of `except` (NULL: none). */
 void cell_break_vnode(struct cell_breaks *breaks, struct cell_vnode *v, const struct cell_host *except);
 void cell_break_volume(struct cell_breaks *breaks, struct cell_volume *volume);
@@ -413,12 +431,18 @@ void cell_promise(struct cell_request *rq, struct cell_vnode *v, bool bulk, stru
 void cell_give_up(struct cell_request *rq, const struct afs_fid *fid);
 void cell_give_up_all(struct cell_request *rq);
 void cell_promises_free(struct cell_promise **list);
+/* Held. */
+unsigned cell_promises_count(const struct cell *cell, const struct cell_host *host);
 /* Held: all that the host has. */
 void cell_promises_drop(struct cell *cell, const struct cell_host *host);
 /* Not held: one CallBack; -1: it did not answer in time. */
 int cell_host_tell(struct cell_host *host, struct afs_fid *fids, unsigned n, unsigned dead_s);
 
-/* fs_call.c: what operations of the file server have in common; cell->lock held. */
+/* fs_call.c: how operations begin and end: with cell->lock in between, and behind that whoever
+ * is to be told is told. Returns the code. */
+void cell_begin(struct cell_request *rq);
+int32_t cell_end(struct cell_request *rq, int32_t code);
+/* What operations of the file server have in common; cell->lock held. */
 enum cell_want { CELL_READ, CELL_CHANGE };
 /* The server was restarted since: what came before changes nothing any more. */
 bool cell_is_stale(const struct cell_request *rq);
@@ -429,8 +453,10 @@ void cell_fill_status(struct cell_request *rq, const struct cell_vnode *v, struc
 void cell_fill_sync(const struct cell_vnode *v, struct afs_volsync *sync);
 void cell_apply_status(struct cell_vnode *v, const struct afs_store_status *ss);
 struct afs_fid cell_fid(const struct cell_vnode *v);
-/* One name less: frees v, or collects whom to tell (fs_names.c). */
-void cell_drop_link(struct cell_vnode *v, struct cell_breaks *breaks);
+/* Names in it are others now: its version, and whom to tell. */
+void cell_dir_changed(struct cell_request *rq, struct cell_vnode *dir);
+/* One name less: frees v, or tells everybody (fs_names.c). */
+void cell_drop_link(struct cell_request *rq, struct cell_vnode *v);
 
 /* Bytes of a file, directory or link that are there: 0, or an errno. Lock held. */
 int cell_read_piece(struct cell_vnode *v, uint64_t off, void *buf, size_t len);

@@ -9,7 +9,7 @@
 
 enum {
 	SHORTAGE_TRIES = 10,
-	BREAK_DEAD_S = 4,
+	BREAK_DEAD_S = 8, /* real ones ask for 4, which their RX makes 8 to 15 */
 	KEEP_S = 180, /* longer than the client is told */
 	ROUND_S = 128,
 	BULK_HOSTS = 22,
@@ -83,6 +83,21 @@ static void drop(struct cell_promise **list, const struct cell_host *host)
 			list = &p->next;
 		}
 	}
+}
+
+unsigned cell_promises_count(const struct cell *cell, const struct cell_host *host)
+{
+	unsigned n = 0;
+
+	for (const struct cell_volume *v = cell->volumes; v; v = v->next) {
+		for (const struct cell_promise *p = v->promises; p; p = p->next)
+			n += p->host == host;
+		for (uint32_t i = 0; i < v->nvnodes; i++)
+			for (const struct cell_promise *p = v->vnodes[i] ? v->vnodes[i]->promises : NULL; p;
+			     p = p->next)
+				n += p->host == host;
+	}
+	return n;
 }
 
 void cell_promises_drop(struct cell *cell, const struct cell_host *host)

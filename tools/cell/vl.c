@@ -115,7 +115,7 @@ static void fill_u(const struct entry *e, struct vl_entry_u *out)
 	}
 }
 
-#define BY_NAME(op, fill)                                                                                              \
+#define LOOK_UP(op, find, key, fill)                                                                                   \
 	static int32_t op(struct rx_call *call, const struct afs_vl_##op##_in *in, struct afs_vl_##op##_out *out,      \
 			  void *arg)                                                                                   \
 	{                                                                                                              \
@@ -124,35 +124,17 @@ static void fill_u(const struct entry *e, struct vl_entry_u *out)
 		int32_t code;                                                                                          \
                                                                                                                        \
 		(void)call;                                                                                            \
-		rx_mutex_lock(&rq->cell->lock);                                                                        \
-		code = find(rq->cell, in->name, &e);                                                                   \
+		cell_begin(rq);                                                                                        \
+		code = find(rq->cell, in->key, &e);                                                                    \
 		if (code == 0)                                                                                         \
 			fill(&e, &out->entry);                                                                         \
-		rx_mutex_unlock(&rq->cell->lock);                                                                      \
-		return code;                                                                                           \
+		return cell_end(rq, code);                                                                             \
 	}
-BY_NAME(GetEntryByName, fill_old)
-BY_NAME(GetEntryByNameN, fill_n)
-BY_NAME(GetEntryByNameU, fill_u)
-
-#define BY_ID(op, fill)                                                                                                \
-	static int32_t op(struct rx_call *call, const struct afs_vl_##op##_in *in, struct afs_vl_##op##_out *out,      \
-			  void *arg)                                                                                   \
-	{                                                                                                              \
-		struct cell_request *rq = arg;                                                                         \
-		struct entry e;                                                                                        \
-		int32_t code;                                                                                          \
-                                                                                                                       \
-		(void)call;                                                                                            \
-		rx_mutex_lock(&rq->cell->lock);                                                                        \
-		code = find_id(rq->cell, in->volume, &e);                                                              \
-		if (code == 0)                                                                                         \
-			fill(&e, &out->entry);                                                                         \
-		rx_mutex_unlock(&rq->cell->lock);                                                                      \
-		return code;                                                                                           \
-	}
-BY_ID(GetEntryByID, fill_old)
-BY_ID(GetEntryByIDN, fill_n)
+LOOK_UP(GetEntryByName, find, name, fill_old)
+LOOK_UP(GetEntryByNameN, find, name, fill_n)
+LOOK_UP(GetEntryByNameU, find, name, fill_u)
+LOOK_UP(GetEntryByID, find_id, volume, fill_old)
+LOOK_UP(GetEntryByIDN, find_id, volume, fill_n)
 
 static bool wanted(const struct entry *e, const struct vl_list_by_attributes *a)
 {

@@ -74,10 +74,12 @@ static void launch(struct rough *r, const struct rx_datagram *d)
 /* ---- sockets ---- */
 
 /* Called within sends and receives, so with the lock, which the loop's one must not follow. */
-static void unreachable(void *arg, const struct rx_addr *peer)
+static void unreachable(void *arg, const struct rx_addr *peer, const uint8_t *quoted, size_t len)
 {
 	struct rough *r = arg;
 
+	(void)quoted;
+	(void)len;
 	if (r->nrefused < RX_BATCH)
 		r->refused[r->nrefused++] = *peer;
 }
@@ -92,7 +94,7 @@ static void unlock(struct rough *r)
 	r->nrefused = 0;
 	rx_mutex_unlock(&r->lock);
 	for (unsigned i = 0; i < n; i++)
-		r->base.unreachable(r->base.arg, &refused[i]);
+		r->base.unreachable(r->base.arg, &refused[i], NULL, 0);
 }
 
 static int add_socket(struct rough *r, uint16_t port, struct rx_error *err)
