@@ -283,6 +283,8 @@ static void settle(struct storm_play *p)
 	}
 	if (!storm_unbroken(p))
 		return;
+	/* What was stored just now may not have reached everybody. */
+	rest(p);
 	storm_data_check(p);
 	for (unsigned i = 0; i < STORM_ACTORS; i++)
 		storm_own_check(&p->actors[i]);
