@@ -115,7 +115,8 @@ int client_events(struct client_task *t, struct rx_error *err)
 {
 	(void)err;
 	pthread_mutex_lock(&t->client->lock);
-	fwrite(t->client->events, 1, t->client->events_len, t->answer);
+	if (t->client->events_len) /* else there is no buffer either */
+		fwrite(t->client->events, 1, t->client->events_len, t->answer);
 	pthread_mutex_unlock(&t->client->lock);
 	return 0;
 }
