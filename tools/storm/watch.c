@@ -91,7 +91,8 @@ static bool is_storing(const struct storm_storing *s)
 	return false;
 }
 
-static void look_at_file(struct storm_play *p, unsigned file)
+/* False: the cell is dying, and nothing can be seen any more. */
+static bool look_at_file(struct storm_play *p, unsigned file)
 {
 	uint8_t *now = malloc(STORM_SIZE);
 	int64_t size = p->stage->ops->peek(p->stage, &p->files[file].fid, now, STORM_SIZE);
@@ -101,6 +102,7 @@ static void look_at_file(struct storm_play *p, unsigned file)
 	for (unsigned c = 0; size == STORM_SIZE && c < STORM_CELLS; c++)
 		look_at_cell(p, file, c, now[storm_cell_offset(c)]);
 	free(now);
+	return size >= 0;
 }
 
 /* Stores of several clients overlapped: one may have covered what another brought before
@@ -156,7 +158,8 @@ void storm_saw_store(struct storm_play *p, unsigned client, const char *user, co
 			storm_broken(p, NULL, "a store of %s ends at the server that never began", user);
 		s->now[client][u] -= s->now[client][u] > 0;
 		s->since[client][u] = true;
-		look_at_file(p, f);
+		if (!look_at_file(p, f))
+			continue;
 		unsure_of_overlapping(p, f);
 		if (what == STORM_STORE_DONE)
 			acknowledge(p, f);
@@ -165,12 +168,17 @@ void storm_saw_store(struct storm_play *p, unsigned client, const char *user, co
 	rx_mutex_unlock(&p->lock);
 }
 
+/* A store that the cell died in may have covered others' cells. */
 static void look_again(struct storm_play *p, unsigned file, unsigned cell, uint8_t value, bool power)
 {
 	struct storm_cell *k = &p->files[file].cells[cell];
+	unsigned owner = storm_cell_owner(p, cell, NULL);
 	uint8_t low = power ? k->acked : k->on_server;
 
-	if (storm_cell_owner(p, cell, NULL) != STORM_CONTESTED && (value < low || value > k->tried))
+	if (owner != STORM_CONTESTED && value < low && p->mixed &&
+	    (storing_clients(&p->storing[file]) & ~(1u << owner / STORM_USERS)))
+		went_back(p, file, cell, value);
+	else if (owner != STORM_CONTESTED && (value < low || value > k->tried))
 		storm_broken(p, NULL, "file %u cell %u: the cell came back with %u, it had %u, acknowledged %u%s", file,
 			     cell, value, k->on_server, k->acked, power ? ", the power failed" : "");
 	k->on_server = value;
@@ -188,6 +196,7 @@ void storm_watch_restarted(struct storm_play *p, bool power)
 		}
 		for (unsigned c = 0; c < STORM_CELLS; c++)
 			look_again(p, f, c, now[storm_cell_offset(c)], power);
+		memset(p->storing[f].since, 0, sizeof(p->storing[f].since));
 	}
 	rx_mutex_unlock(&p->lock);
 	free(now);
