@@ -176,7 +176,10 @@ static bool hinders(const struct storm_play *p, const struct storm_event *e)
 	case STORM_RIGHTS:
 	case STORM_REFUSE:
 	case STORM_MOVE:
+	case STORM_RELEASE:
 		return false;
+	case STORM_RULE:
+		return !strstr(e->text, "-> hold");
 	case STORM_CLOCK:
 		return p->stepped + e->args[1] + e->args[2] > STEPS_HARMLESS_S;
 	default:
