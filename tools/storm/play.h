@@ -137,6 +137,7 @@ struct storm_play {
 	unsigned restarts; /* of the cell; twice each, before and behind */
 	uint32_t disk[3];  /* what befalls it: as the event */
 	uint32_t stepped;  /* all steps of clocks, in seconds */
+	unsigned moves;    /* of the volume */
 	bool may_restart;  /* a rule may do it, at any time */
 	bool hindered;     /* something but rights has struck: calls may fail */
 	bool over;         /* the strikes are */

@@ -175,9 +175,10 @@ static bool hinders(const struct storm_play *p, const struct storm_event *e)
 	switch (e->kind) {
 	case STORM_RIGHTS:
 	case STORM_REFUSE:
-	case STORM_MOVE:
 	case STORM_RELEASE:
 		return false;
+	case STORM_MOVE: /* there and back at once: the VLDB names the server that has just said no */
+		return p->moves > 1;
 	case STORM_RULE:
 		return !strstr(e->text, "-> hold");
 	case STORM_CLOCK:
@@ -195,6 +196,7 @@ static void strike(struct storm_play *p, const struct storm_event *e)
 
 	rx_mutex_lock(&p->lock);
 	p->counts->done[e->kind]++;
+	p->moves += e->kind == STORM_MOVE;
 	p->hindered = p->hindered || hinders(p, e);
 	p->restarts += is_restart(e);
 	p->may_restart = p->may_restart || strstr(e->text, "-> restart");
