@@ -19,6 +19,7 @@ enum { POLL_FIRST_US = 500, POLL_MOST_US = 20000, LAST_CALLS = 4 };
 struct play {
 	const struct harness_scenario *scenario;
 	const struct harness_statement *now;
+	uint64_t timeout_us; /* of a step */
 	struct harness_rig rig;
 	struct cast cast;
 	FILE *why;
@@ -136,12 +137,12 @@ static int wait_for_news(struct play *p, uint64_t us)
 static int hang(struct play *p, const char *what)
 {
 	p->hung = true;
-	return fail(p, "%s after %llu ms", what, (unsigned long long)p->scenario->timeout_us / 1000);
+	return fail(p, "%s after %llu ms", what, (unsigned long long)p->timeout_us / 1000);
 }
 
 static int wait_for_actor(struct play *p, struct cast_actor *a)
 {
-	uint64_t deadline = now_us() + p->scenario->timeout_us;
+	uint64_t deadline = now_us() + p->timeout_us;
 
 	while (!a->done) {
 		uint64_t now = now_us();
@@ -228,7 +229,7 @@ static int user_acts(struct play *p, char **why)
 
 static int end_client(struct play *p, struct cast_client *c, char **why)
 {
-	uint64_t began = now_us(), deadline = began + p->scenario->timeout_us;
+	uint64_t began = now_us(), deadline = began + p->timeout_us;
 	struct harness_result r = { 0 };
 
 	cast_end(c);
@@ -336,7 +337,7 @@ static int pause_a_little(struct play *p, uint64_t *us)
 
 static int act(struct play *p)
 {
-	uint64_t deadline = now_us() + p->scenario->timeout_us, nap = POLL_FIRST_US;
+	uint64_t deadline = now_us() + p->timeout_us, nap = POLL_FIRST_US;
 	char *why;
 
 	while (act_once(p, &why)) {
@@ -392,7 +393,7 @@ static int tell_both(struct play *p, const char *command, const char *value)
 static int fired(struct play *p)
 {
 	const struct harness_statement *s = p->now;
-	uint64_t deadline = now_us() + p->scenario->timeout_us, nap = POLL_FIRST_US, n = 0;
+	uint64_t deadline = now_us() + p->timeout_us, nap = POLL_FIRST_US, n = 0;
 	struct rx_error err;
 
 	for (;;) {
@@ -522,7 +523,7 @@ static const char *cannot(const struct harness_scenario *sc, const struct harnes
 enum harness_verdict harness_play(const struct harness_scenario *sc, const struct harness_options *options,
 				  const char *dir, char **why)
 {
-	struct play p = { .scenario = sc };
+	struct play p = { .scenario = sc, .timeout_us = sc->timeout_us * options->patience };
 	struct rx_error err;
 	size_t len;
 	bool bad;
@@ -547,7 +548,7 @@ enum harness_verdict harness_play(const struct harness_scenario *sc, const struc
 	}
 	p.now = NULL;
 	clear_rules(&p);
-	if (cast_finish(&p.cast, sc->timeout_us, &err) && !p.hung)
+	if (cast_finish(&p.cast, p.timeout_us, &err) && !p.hung)
 		bad = fail(&p, "at the end: %s", err.text);
 	if (harness_rig_stop(&p.rig, &err))
 		bad = fail(&p, "at the end: %s", err.text);

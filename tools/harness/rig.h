@@ -19,6 +19,7 @@ struct harness_options {
 	const char *ccaches;   /* of it: a ccache for each user */
 	const char *wire;      /* control socket of an injector that stands before it; NULL: none */
 	uint64_t seed;
+	unsigned patience; /* a step may take so many times as long as the scenario says */
 };
 
 struct harness_rig {
