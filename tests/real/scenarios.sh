@@ -29,8 +29,8 @@ empty() {
 # Plays one, takes its verdict over with a number of this script's.
 play() { # FILE NAME
 	local verdict
-	"$rig" exec "$cell" c1 -- "$build/umafs-wire" --private --control "$tmp/wire" "${maps[@]}" -- \
-		"$build/umafs-fault" run --cell "$cell/conf" --ccaches "$cell/ccache" --wire "$tmp/wire" --patience 30 --limit 300 --only "$2" "$1" \
+	"$rig" exec "$cell" c1 -- "$build/umafs-wire" --private --control "$tmp/wire" --trace "$tmp/trace" "${maps[@]}" -- \
+		"$build/umafs-fault" run --cell "$cell/conf" --ccaches "$cell/ccache" --wire "$tmp/wire" --wire-trace "$tmp/trace" --patience 12 --limit 300 --only "$2" "$1" \
 		>"$tmp/play" 2>&1
 	verdict=$(grep -m 1 -E '^(not )?ok 1 - ' "$tmp/play") || verdict="not ok 1 - $2"
 	if [[ $verdict == *'# SKIP'* ]]; then

@@ -413,7 +413,8 @@ static int fired(struct play *p)
 static int order(struct play *p)
 {
 	char packet[HARNESS_DIR + 16], rpc[HARNESS_DIR + 16], *why;
-	const char *const traces[FAULT_SIDES] = { [FAULT_PACKET] = packet, [FAULT_RPC] = rpc };
+	const char *wire = p->rig.options->wire_trace;
+	const char *const traces[FAULT_SIDES] = { [FAULT_PACKET] = wire ? wire : packet, [FAULT_RPC] = rpc };
 
 	snprintf(packet, sizeof packet, "%s/wire.trace", p->rig.dir);
 	snprintf(rpc, sizeof rpc, "%s/cell.trace", p->rig.dir);
@@ -511,15 +512,6 @@ static int play_statements(struct play *p)
 	return nobody_left_behind(p);
 }
 
-static const char *cannot(const struct harness_scenario *sc, const struct harness_options *o)
-{
-	if (o->confdir && (sc->control || sc->lasting))
-		return "needs the embedded cell";
-	if (o->confdir && sc->packets && !o->wire)
-		return "needs the embedded cell, or --wire SOCKET";
-	return NULL;
-}
-
 enum harness_verdict harness_play(const struct harness_scenario *sc, const struct harness_options *options,
 				  const char *dir, char **why)
 {
@@ -529,8 +521,8 @@ enum harness_verdict harness_play(const struct harness_scenario *sc, const struc
 	bool bad;
 
 	*why = NULL;
-	if (cannot(sc, options)) {
-		*why = strdup(cannot(sc, options));
+	if (harness_rig_lacks(options, sc)) {
+		*why = strdup(harness_rig_lacks(options, sc));
 		return HARNESS_SKIPPED;
 	}
 	p.why = open_memstream(why, &len);
