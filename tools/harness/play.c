@@ -19,6 +19,7 @@ enum { POLL_FIRST_US = 500, POLL_MOST_US = 20000, LAST_CALLS = 4 };
 struct play {
 	const struct harness_scenario *scenario;
 	const struct harness_statement *now;
+	uint64_t timeout_us; /* of a step */
 	struct harness_rig rig;
 	struct cast cast;
 	FILE *why;
@@ -136,12 +137,12 @@ static int wait_for_news(struct play *p, uint64_t us)
 static int hang(struct play *p, const char *what)
 {
 	p->hung = true;
-	return fail(p, "%s after %llu ms", what, (unsigned long long)p->scenario->timeout_us / 1000);
+	return fail(p, "%s after %llu ms", what, (unsigned long long)p->timeout_us / 1000);
 }
 
 static int wait_for_actor(struct play *p, struct cast_actor *a)
 {
-	uint64_t deadline = now_us() + p->scenario->timeout_us;
+	uint64_t deadline = now_us() + p->timeout_us;
 
 	while (!a->done) {
 		uint64_t now = now_us();
@@ -228,7 +229,7 @@ static int user_acts(struct play *p, char **why)
 
 static int end_client(struct play *p, struct cast_client *c, char **why)
 {
-	uint64_t began = now_us(), deadline = began + p->scenario->timeout_us;
+	uint64_t began = now_us(), deadline = began + p->timeout_us;
 	struct harness_result r = { 0 };
 
 	cast_end(c);
@@ -336,7 +337,7 @@ static int pause_a_little(struct play *p, uint64_t *us)
 
 static int act(struct play *p)
 {
-	uint64_t deadline = now_us() + p->scenario->timeout_us, nap = POLL_FIRST_US;
+	uint64_t deadline = now_us() + p->timeout_us, nap = POLL_FIRST_US;
 	char *why;
 
 	while (act_once(p, &why)) {
@@ -392,7 +393,7 @@ static int tell_both(struct play *p, const char *command, const char *value)
 static int fired(struct play *p)
 {
 	const struct harness_statement *s = p->now;
-	uint64_t deadline = now_us() + p->scenario->timeout_us, nap = POLL_FIRST_US, n = 0;
+	uint64_t deadline = now_us() + p->timeout_us, nap = POLL_FIRST_US, n = 0;
 	struct rx_error err;
 
 	for (;;) {
@@ -412,7 +413,8 @@ static int fired(struct play *p)
 static int order(struct play *p)
 {
 	char packet[HARNESS_DIR + 16], rpc[HARNESS_DIR + 16], *why;
-	const char *const traces[FAULT_SIDES] = { [FAULT_PACKET] = packet, [FAULT_RPC] = rpc };
+	const char *wire = p->rig.options->wire_trace;
+	const char *const traces[FAULT_SIDES] = { [FAULT_PACKET] = wire ? wire : packet, [FAULT_RPC] = rpc };
 
 	snprintf(packet, sizeof packet, "%s/wire.trace", p->rig.dir);
 	snprintf(rpc, sizeof rpc, "%s/cell.trace", p->rig.dir);
@@ -510,26 +512,17 @@ static int play_statements(struct play *p)
 	return nobody_left_behind(p);
 }
 
-static const char *cannot(const struct harness_scenario *sc, const struct harness_options *o)
-{
-	if (o->confdir && (sc->control || sc->lasting))
-		return "needs the embedded cell";
-	if (o->confdir && sc->packets && !o->wire)
-		return "needs the embedded cell, or --wire SOCKET";
-	return NULL;
-}
-
 enum harness_verdict harness_play(const struct harness_scenario *sc, const struct harness_options *options,
 				  const char *dir, char **why)
 {
-	struct play p = { .scenario = sc };
+	struct play p = { .scenario = sc, .timeout_us = sc->timeout_us * options->patience };
 	struct rx_error err;
 	size_t len;
 	bool bad;
 
 	*why = NULL;
-	if (cannot(sc, options)) {
-		*why = strdup(cannot(sc, options));
+	if (harness_rig_lacks(options, sc)) {
+		*why = strdup(harness_rig_lacks(options, sc));
 		return HARNESS_SKIPPED;
 	}
 	p.why = open_memstream(why, &len);
@@ -547,7 +540,7 @@ enum harness_verdict harness_play(const struct harness_scenario *sc, const struc
 	}
 	p.now = NULL;
 	clear_rules(&p);
-	if (cast_finish(&p.cast, sc->timeout_us, &err) && !p.hung)
+	if (cast_finish(&p.cast, p.timeout_us, &err) && !p.hung)
 		bad = fail(&p, "at the end: %s", err.text);
 	if (harness_rig_stop(&p.rig, &err))
 		bad = fail(&p, "at the end: %s", err.text);

@@ -212,6 +212,26 @@ static int read_cell_name(struct harness_rig *rig, struct rx_error *err)
 	return *rig->cell_name ? 0 : rx_error_set(err, RX_ORIGIN_ERRNO, ENOENT, ENOENT, "%s names no cell", path);
 }
 
+static bool asks_for_order(const struct harness_scenario *sc)
+{
+	const struct harness_statement *s = sc->first;
+
+	while (s && s->kind != HARNESS_ORDER)
+		s = s->next;
+	return s;
+}
+
+const char *harness_rig_lacks(const struct harness_options *o, const struct harness_scenario *sc)
+{
+	if (o->confdir && (sc->control || sc->lasting))
+		return "needs the embedded cell";
+	if (o->confdir && sc->packets && !o->wire)
+		return "needs the embedded cell, or --wire SOCKET";
+	if (o->confdir && asks_for_order(sc) && !o->wire_trace)
+		return "needs the embedded cell, or --wire-trace FILE";
+	return NULL;
+}
+
 int harness_rig_start(struct harness_rig *rig, const struct harness_options *options,
 		      const struct harness_scenario *scenario, const char *dir, struct rx_error *err)
 {

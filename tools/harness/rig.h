@@ -14,11 +14,13 @@
 enum { HARNESS_DIR = 512 };
 
 struct harness_options {
-	char bin[HARNESS_DIR]; /* where umafs, umafs-cell and umafs-wire are */
-	const char *confdir;   /* of a real cell; NULL: the embedded one */
-	const char *ccaches;   /* of it: a ccache for each user */
-	const char *wire;      /* control socket of an injector that stands before it; NULL: none */
+	char bin[HARNESS_DIR];  /* where umafs, umafs-cell and umafs-wire are */
+	const char *confdir;    /* of a real cell; NULL: the embedded one */
+	const char *ccaches;    /* of it: a ccache for each user */
+	const char *wire;       /* control socket of an injector that stands before it; NULL: none */
+	const char *wire_trace; /* what that one traces to; NULL: nobody knows */
 	uint64_t seed;
+	unsigned patience; /* a step may take so many times as long as the scenario says */
 };
 
 struct harness_rig {
@@ -33,6 +35,8 @@ struct harness_rig {
 	bool cell_down; /* on purpose */
 };
 
+/* What such a rig does not have and the scenario needs; NULL: nothing. */
+const char *harness_rig_lacks(const struct harness_options *options, const struct harness_scenario *scenario);
 /* On failure -1 and what was started stays for harness_rig_stop. `dir` exists and is empty. */
 int harness_rig_start(struct harness_rig *rig, const struct harness_options *options,
 		      const struct harness_scenario *scenario, const char *dir, struct rx_error *err);

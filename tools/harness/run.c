@@ -33,9 +33,11 @@ static const char usage[] =
 	"  --keep           leave each scenario's directory, with logs and traces, and say where\n"
 	"  --list           print the names instead\n"
 	"  --limit SECONDS  for a scenario as a whole (120)\n"
+	"  --patience N     each step may take N times as long (1): real servers resend after seconds\n"
 	"  --cell CONFDIR   on a real cell, configured here, with a ccache CONFDIR/ccache/USER for each user\n"
 	"  --ccaches DIR    the users' ccaches are there\n"
 	"  --wire SOCKET    packet rules go to the umafs-wire that listens there, before the real cell\n"
+	"  --wire-trace F   which traces to this file; for expect order\n"
 	"\n"
 	"Exit status: 0 nothing failed, 1 something did, 2 wrong usage or wrong files.\n";
 
@@ -100,12 +102,13 @@ static int number(const char *text, unsigned long long least, unsigned long long
 static int read_options(struct run *r, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "only", required_argument, NULL, 'o' },    { "jobs", required_argument, NULL, 'j' },
-		{ "seed", required_argument, NULL, 's' },    { "repeat", required_argument, NULL, 'r' },
-		{ "keep", no_argument, NULL, 'k' },          { "list", no_argument, NULL, 'l' },
-		{ "limit", required_argument, NULL, 't' },   { "cell", required_argument, NULL, 'c' },
-		{ "ccaches", required_argument, NULL, 'u' }, { "wire", required_argument, NULL, 'w' },
-		{ "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+		{ "only", required_argument, NULL, 'o' },     { "jobs", required_argument, NULL, 'j' },
+		{ "seed", required_argument, NULL, 's' },     { "repeat", required_argument, NULL, 'r' },
+		{ "keep", no_argument, NULL, 'k' },           { "list", no_argument, NULL, 'l' },
+		{ "limit", required_argument, NULL, 't' },    { "cell", required_argument, NULL, 'c' },
+		{ "patience", required_argument, NULL, 'p' }, { "ccaches", required_argument, NULL, 'u' },
+		{ "wire", required_argument, NULL, 'w' },     { "wire-trace", required_argument, NULL, 'T' },
+		{ "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 },
 	};
 	unsigned long long n;
 
@@ -137,6 +140,11 @@ static int read_options(struct run *r, int argc, char **argv)
 				return -1;
 			r->limit_s = (unsigned)n;
 			break;
+		case 'p':
+			if (number(optarg, 1, 1000, &n))
+				return -1;
+			r->options.patience = (unsigned)n;
+			break;
 		case 'k':
 			r->keep = true;
 			break;
@@ -151,6 +159,9 @@ static int read_options(struct run *r, int argc, char **argv)
 			break;
 		case 'w':
 			r->options.wire = optarg;
+			break;
+		case 'T':
+			r->options.wire_trace = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -441,7 +452,7 @@ static int run_jobs(struct run *r)
 
 int harness_run_main(int argc, char **argv)
 {
-	struct run r = { .options.seed = 1, .side_by_side = 1, .repeat = 1, .limit_s = LIMIT_S };
+	struct run r = { .options = { .seed = 1, .patience = 1 }, .side_by_side = 1, .repeat = 1, .limit_s = LIMIT_S };
 	int rc = read_options(&r, argc, argv);
 
 	if (rc)

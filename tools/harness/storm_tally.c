@@ -79,8 +79,10 @@ void storm_tally_print(const struct storm_tally *t, FILE *out)
 	line(out, "packet", "lost", t->struck.lost);
 	line(out, "packet", "doubled", t->struck.doubled);
 	line(out, "", "together", storm_tally_faults(t));
-	fprintf(out,
-		"%" PRIu64 " stores were seen at the server; %" PRIu64 " changes were thrown away and told, %" PRIu64
-		" overwritten by another client, %" PRIu64 " accesses raised SIGBUS\n",
-		c->stores, c->kills, c->overwrites, c->sigbuses);
+	if (c->stores)
+		fprintf(out,
+			"%" PRIu64 " stores were seen at the server; %" PRIu64
+			" changes were thrown away and told, %" PRIu64 " overwritten by another client, %" PRIu64
+			" accesses raised SIGBUS\n",
+			c->stores, c->kills, c->overwrites, c->sigbuses);
 }
