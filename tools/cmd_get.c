@@ -214,8 +214,11 @@ int cmd_get(struct cli *cli, const struct cli_args *args)
 	const char *to = args->operands[args->noperands - 1];
 	struct run r = { .cli = cli };
 	struct stat st;
-	bool into = !stat(to, &st) && S_ISDIR(st.st_mode);
+	bool there = !stat(to, &st), into = there && S_ISDIR(st.st_mode);
 
+	if (!there && errno != ENOENT)
+		return cli_errorf(cli, to, errno, "whether this is a directory cannot be found out: %s",
+				  strerror(errno));
 	if (args->noperands > 2 && !into)
 		return cli_errorf(cli, to, ENOTDIR, "several files need a directory to go to, and this is none");
 	r.t = transfer_new(cli);

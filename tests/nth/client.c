@@ -239,16 +239,6 @@ static int make_keytab(struct client *c, struct umafs_error *err)
 	return rc;
 }
 
-/* The kernel does not fault such pages in. */
-static int op_pread_mapped(struct client *c, struct umafs_error *err)
-{
-	ssize_t n = umafs_pread(c->bobs, c->map, 5000, 1, err);
-
-	if (n < 0)
-		return -1;
-	return umafs_fsync(c->file, err);
-}
-
 /* A token that cannot be had, and says so each time. */
 static int refused_token(struct client *c, const char *spec, const char *cell, int errnum, struct umafs_error *err)
 {
@@ -518,7 +508,6 @@ static const struct operation operations[] = {
 	{ "munmap", with_dirt, op_munmap, 0 },
 	{ "conflict", with_dirt, op_conflict, 0 },
 	{ "beyond", with_maps, op_beyond, 0 },
-	{ "pread into a map", with_maps, op_pread_mapped, 0 },
 	{ "break", with_other, op_break, 0 },
 	{ "revoked", with_other, op_revoked, 0 },
 	{ "mkdir", with_tokens, op_mkdir, EEXIST },

@@ -238,7 +238,7 @@ static bool ask(bool clean)
 	for (unsigned i = 0; i < ASK_QUESTIONS; i++) {
 		long a = counts[0][i], b = counts[1][i];
 
-		if ((a == -1 || a == answers[i]) && b == answers[i] && b > 0)
+		if ((a == answers[i] || b == answers[i]) && (a == -1 || b == -1 || a == b) && answers[i] > 0)
 			continue;
 		printf("      question %u is answered with %ld and %ld, not %ld\n", i, a, b, answers[i]);
 		ok = false;
@@ -323,6 +323,7 @@ static bool next_start(const bool acknowledged[STEPS])
 	struct run *r = calloc(1, sizeof(*r));
 	struct rx_error err = { 0 };
 	struct user u = { 0 };
+	char left[120];
 	bool ok;
 
 	r->n = 1u << 30;
@@ -337,6 +338,11 @@ static bool next_start(const bool acknowledged[STEPS])
 		ok = false;
 	}
 	user_end(&u);
+	snprintf(left, sizeof(left), "%s/log.new", data);
+	if (access(left, F_OK) == 0) {
+		printf("      %s is left\n", left);
+		ok = false;
+	}
 	if (!stop(r) || r->status) {
 		run_explain(r, "the next start");
 		ok = false;
