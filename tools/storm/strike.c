@@ -10,6 +10,7 @@ enum {
 	PAUSE_US = 5000000,
 	LONG_LIFE_S = 1000000,
 	STEPS_HARMLESS_S = 100, /* for tickets of hours */
+	CRASH_US = 60000000,
 };
 
 static void cut(struct storm_play *p, unsigned client, bool on)
@@ -42,6 +43,26 @@ static void director_wait(struct storm_play *p, uint64_t at_us)
 	storm_wait_until(p, at_us);
 }
 
+/* Waits until the client's acts are over. One may need another user's change to reach the server first, however
+ * long that takes; then the network is back for as long. Lock held. */
+static void wait_for_acts(struct storm_play *p, struct storm_client *c)
+{
+	uint64_t end = rx_now_us(p->env) + CRASH_US;
+
+	while (c->busy > 0 && rx_now_us(p->env) < end)
+		rx_cond_wait(&p->tick, &p->lock, end);
+	if (c->busy == 0)
+		return;
+	rx_mutex_unlock(&p->lock);
+	cut(p, c->id, false);
+	rx_mutex_lock(&p->lock);
+	while (c->busy > 0)
+		rx_cond_wait(&p->tick, &p->lock, UINT64_MAX);
+	rx_mutex_unlock(&p->lock);
+	cut(p, c->id, true);
+	rx_mutex_lock(&p->lock);
+}
+
 /* The client vanishes with all that it has not stored, and comes again at the same place. */
 static void crash(struct storm_play *p, unsigned client)
 {
@@ -55,8 +76,7 @@ static void crash(struct storm_play *p, unsigned client)
 	rx_mutex_unlock(&p->lock);
 	cut(p, client, true);
 	rx_mutex_lock(&p->lock);
-	while (c->busy > 0)
-		rx_cond_wait(&p->tick, &p->lock, UINT64_MAX);
+	wait_for_acts(p, c);
 	for (unsigned u = 0; u < STORM_USERS; u++) {
 		storm_data_crashed(&p->actors[client * STORM_USERS + u]);
 		storm_own_crashed(&p->actors[client * STORM_USERS + u]);
