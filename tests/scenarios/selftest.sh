@@ -66,6 +66,9 @@ until bob: get home/a -> "y"'
 check "so is what never becomes true" says 1 'until.scenario:4: until bob' 'should be "y", and is "x"' -- run until.scenario
 scenario whole <<<'timeout 50s
 alice: run sleep 1000'
+scenario slow <<<'timeout 200ms
+alice: run sleep 0.3'
+check "... unless it is given more time" says 0 '^ok 1' -- run --patience 20 slow.scenario
 check "a whole scenario has a limit" says 1 'it was ended: --limit' -- run --limit 1 whole.scenario
 scenario forgotten <<<'alice: run true &'
 check "what nobody waits for is told" says 1 'nothing waits for what was begun' -- run forgotten.scenario

@@ -55,6 +55,18 @@ $weather
 20 c0.alice msync file 0
 300 c0.bob stat file 1
 END
+cat >"$tmp/packets.plan" <<END
+seed 1
+$weather
+0 rule s1: packet from client type data -> duplicate
+0 rule s2: packet from server type data -> delay 2ms
+1 c0.alice write file 0 cell 0
+2 c0.alice fsync file 0
+30 rule s3: packet from client times 1 -> rebind
+31 c0.alice create dir 0 name 0
+60 rule s4: packet from client type data times 1 -> drop
+61 c0.alice create dir 0 name 1
+END
 cat >"$tmp/long.plan" <<END
 seed 1
 $weather
@@ -65,6 +77,12 @@ echo '10 c0.alice fly file 0' >"$tmp/wrong.plan"
 
 check "promises are kept under random faults" says 0 'storm: every promise was kept: 2 plays' --seed 9 --plays 2 --events 12
 check "a plan in a file is played" says 0 'every promise was kept: 2 plays' --replay kept.plan --plays 2
+struck() {
+	says 0 'packet +delay +[1-9]' --replay packets.plan | tee "$tmp/struck" &&
+		grep -qE 'packet +duplicate +[1-9]' "$tmp/struck" && grep -qE 'packet +rebind +1$' "$tmp/struck" &&
+		grep -qE 'packet +drop +1$' "$tmp/struck"
+}
+check "packet rules strike, and nobody notices" struck
 check "a broken promise is told" says 1 'threw away a change of alice|told of a loss' --replay broken.plan
 check "a play that crashes is told, and the other one is played" crashes
 check "what is no plan is told with its line" says 1 'wrong.plan: line 1 is not an event' --replay wrong.plan

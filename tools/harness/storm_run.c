@@ -251,20 +251,24 @@ static int play_all(struct storm_run *r)
 
 static int conclude(const struct storm_run *r, int rc)
 {
+	const struct storm_options *o = r->options;
 	uint64_t n = r->tally.counts.plays;
+	char what[STORM_DIR];
 
+	if (o->replay)
+		snprintf(what, sizeof(what), "%" PRIu64 " plays of %.400s", n, o->replay);
+	else
+		snprintf(what, sizeof(what), "%" PRIu64 " plays from seed %" PRIu64 " on", n, o->seed);
 	storm_tally_print(&r->tally, stdout);
 	if (r->nfailed)
-		printf("storm: FAILED: promises were broken in %u of %" PRIu64 " plays\n", r->nfailed, n);
+		printf("storm: FAILED: promises were broken in %u of %s\n", r->nfailed, what);
 	else if (rc != 0)
 		printf("storm: FAILED: not all could be played\n");
 	else if (interrupted)
-		printf("storm: stopped by SIG%s; every promise was kept in %" PRIu64 " plays from seed %" PRIu64
-		       " on\n",
-		       sigabbrev_np(interrupted), n, r->options->seed);
+		printf("storm: stopped by SIG%s; every promise was kept in %s\n", sigabbrev_np(interrupted), what);
 	else
-		printf("storm: every promise was kept: %" PRIu64 " plays from seed %" PRIu64 " on, %.1f a minute\n", n,
-		       r->options->seed, (double)n * 6e7 / (double)(now_us() - r->began_us + 1));
+		printf("storm: every promise was kept: %s, %.1f a minute\n", what,
+		       (double)n * 6e7 / (double)(now_us() - r->began_us + 1));
 	if (interrupted)
 		return 128 + interrupted;
 	return rc || r->nfailed ? EXIT_FAILURE : EXIT_SUCCESS;
