@@ -63,6 +63,7 @@ static void get_link(struct run *r, struct cm_vnode *v, const struct cm_attr *at
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = (time_t)attr->mtime } };
 	struct rx_error err = { 0 };
+	struct cli_pending *pending;
 	char *text = NULL, tmp[PATH_MAX];
 
 	if (cm_readlink(v, r->cli->token, &text, &err)) {
@@ -70,10 +71,12 @@ static void get_link(struct run *r, struct cm_vnode *v, const struct cm_attr *at
 		return;
 	}
 	snprintf(tmp, sizeof(tmp), "%s.umafs-get-%08x", local, (unsigned)getpid());
+	pending = cli_pending_file(tmp);
 	if (symlink(text, tmp) || utimensat(AT_FDCWD, tmp, times, AT_SYMLINK_NOFOLLOW) || rename(tmp, local)) {
 		r->rc = cli_errorf(r->cli, local, errno, "this symbolic link cannot be made: %s", strerror(errno));
 		unlink(tmp);
 	}
+	cli_pending_end(pending);
 	free(text);
 }
 

@@ -5,9 +5,9 @@
 # What is not reached must stand, with a reason, in tests/nth/unreached; and each function that
 # is called from outside must either be one of tests/nth/nth.syms or stand in tests/nth/harmless.
 #
-#   tests/nth/places.sh PLACES BUILDDIR [--failed]    --failed: not only reached, but failed there
+#   tests/nth/places.sh PLACES BUILDDIR
 set -uo pipefail
-places=$1 build=$(realpath "$2") how=${3:-}
+places=$1 build=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/real/tap.sh
 . "$here/../real/tap.sh"
@@ -34,19 +34,19 @@ sites() {
 			print $1, file, $4, $2, line }'
 }
 
-# reached PROGRAM: the addresses.
+# reached PROGRAM: the addresses, and whether it has failed there.
 reached() {
 	[[ -f $places/$1.places ]] || return 0
-	od -An -v -tx8 -w48 "$places/$1.places" | awk -v failed="$how" '
-		$1 !~ /^0+$/ && (failed == "" || substr($2, 1, 8) != "00000000") { sub(/^0+/, "", $1); print $1 }'
+	od -An -v -tx8 -w48 "$places/$1.places" | awk '
+		$1 !~ /^0+$/ { sub(/^0+/, "", $1); print $1, substr($2, 1, 8) != "00000000" }'
 }
 
 for program in client nth_world_test umafs umafs-cell umafs-fault umafs-wire; do
 	sites "$program" >"$tmp/sites"
-	reached "$program" | awk 'NR == FNR { seen[$1] = 1; next } { print ($1 in seen), $2, $3, $4, $5 }' - "$tmp/sites"
-done | awk '{ key = $2 " " $3 " " $4 " " $5; seen[key] += $1 } END { for (k in seen) print (seen[k] > 0), k }' |
+	reached "$program" | awk 'NR == FNR { seen[$1] = 1 + $2; next } { print seen[$1] + 0, $2, $3, $4, $5 }' - "$tmp/sites"
+done | awk '{ key = $2 " " $3 " " $4 " " $5; if ($1 >= seen[key]) seen[key] = $1 } END { for (k in seen) print seen[k], k }' |
 	sort -k2 >"$tmp/all"
-echo "# $(awk '$1' "$tmp/all" | wc -l) of $(wc -l <"$tmp/all") places ${how:+have failed}" | sed '/failed/!s/$/are reached/'
+awk '{ n[$1]++ } END { print "# " n[1] + n[2] " of " NR " places are reached, " n[2] + 0 " have failed" }' "$tmp/all"
 
 # Lines of "file function call", as often as places of that kind are not reached.
 awk '!$1 { n[$2 " " $3 " " $4]++ } END { for (k in n) print k, n[k] }' "$tmp/all" | sort >"$tmp/unreached"
