@@ -119,7 +119,8 @@ static void on_read(struct bufferevent *bev, void *arg)
 		answer(s, line);
 		free(line);
 	}
-	if (evbuffer_get_length(in) > COMMAND_MAX)
+	/* Too long, or whole but without memory to take it. */
+	if (evbuffer_get_length(in) > COMMAND_MAX || evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF).pos >= 0)
 		end_session(s);
 }
 
