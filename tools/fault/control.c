@@ -119,7 +119,8 @@ static void on_read(struct bufferevent *bev, void *arg)
 		answer(s, line);
 		free(line);
 	}
-	if (evbuffer_get_length(in) > COMMAND_MAX)
+	/* Too long, or whole but without memory to take it. */
+	if (evbuffer_get_length(in) > COMMAND_MAX || evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF).pos >= 0)
 		end_session(s);
 }
 
@@ -145,11 +146,16 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
 		close(fd);
 		return;
 	}
+	bufferevent_setcb(s->bev, on_read, NULL, on_event, s);
+	if (bufferevent_enable(s->bev, EV_READ | EV_WRITE)) {
+		/* Nobody would ever answer: better a closed connection. */
+		bufferevent_free(s->bev);
+		free(s);
+		return;
+	}
 	s->control = c;
 	s->next = c->sessions;
 	c->sessions = s;
-	bufferevent_setcb(s->bev, on_read, NULL, on_event, s);
-	bufferevent_enable(s->bev, EV_READ | EV_WRITE);
 }
 
 /* A socket in the way that refuses connections is a leftover. */
