@@ -91,36 +91,41 @@ static void end_session(struct session *s)
 	free(s);
 }
 
-static void answer(struct session *s, const char *line)
+/* False: not all of the answer can be given, so none of it counts. */
+static bool answer(struct session *s, const char *line)
 {
 	struct evbuffer *to = bufferevent_get_output(s->bev);
 	struct rx_error err = { 0 };
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
+	bool whole;
 	int rc;
 
 	if (!out)
 		fault_no_memory();
 	rc = perform(s->control, line, out, &err);
-	fclose(out);
-	evbuffer_add(to, text, len);
-	evbuffer_add_printf(to, rc ? "error: %s\n" : "ok\n", err.text);
+	whole = !ferror(out);
+	whole = fclose(out) == 0 && whole && evbuffer_add(to, text, len) == 0 &&
+		evbuffer_add_printf(to, rc ? "error: %s\n" : "ok\n", err.text) >= 0;
 	free(text);
+	return whole;
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct session *s = arg;
 	struct evbuffer *in = bufferevent_get_input(bev);
+	bool whole = true;
 	char *line;
 
-	while ((line = evbuffer_readln(in, NULL, EVBUFFER_EOL_LF))) {
-		answer(s, line);
+	while (whole && (line = evbuffer_readln(in, NULL, EVBUFFER_EOL_LF))) {
+		whole = answer(s, line);
 		free(line);
 	}
 	/* Too long, or whole but without memory to take it. */
-	if (evbuffer_get_length(in) > COMMAND_MAX || evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF).pos >= 0)
+	if (!whole || evbuffer_get_length(in) > COMMAND_MAX ||
+	    evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF).pos >= 0)
 		end_session(s);
 }
 
