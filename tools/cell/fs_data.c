@@ -123,8 +123,10 @@ static int32_t receive(struct cell_request *rq, struct cell_vnode *v, uint64_t p
 			break;
 		}
 		rx_mutex_lock(&rq->cell->lock);
-		if (v->content->ops->write(v->content, *end, buf, (size_t)got))
+		if (v->content->ops->write(v->content, *end, buf, (size_t)got)) {
+			v->ragged = true;
 			code = ENOSPC;
+		}
 		rx_mutex_unlock(&rq->cell->lock);
 		if (code == 0)
 			*end += (uint64_t)got;
@@ -180,9 +182,10 @@ static int32_t cut_to(struct cell_request *rq, const struct store *s, struct cel
 		return EIO;
 	/* A length without data still moves the end. */
 	end = s->len == 0 && s->pos > cut ? s->pos : cut;
-	if (end != v->length || cut < end) {
+	if (end != v->length || cut < end || v->ragged) {
 		if (v->content->ops->truncate(v->content, cut) || v->content->ops->truncate(v->content, end))
 			return EIO;
+		v->ragged = false;
 		cell_set_length(v, end);
 	}
 	return 0;

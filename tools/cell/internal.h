@@ -96,6 +96,7 @@ struct cell_vnode {
 	struct cell_content *content; /* files */
 	unsigned readers;             /* transfers in progress */
 	bool writer;
+	bool ragged; /* a write that failed may have left bytes behind its end */
 	struct cell_promise *promises;
 };
 

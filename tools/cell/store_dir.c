@@ -369,7 +369,7 @@ static void trim(struct dir_store *s)
 			if (f)
 				f->ops->close(f);
 			if (size > 0 && (uint64_t)size > v->length)
-				dir_truncate(v->content, v->length);
+				v->ragged = dir_truncate(v->content, v->length) != 0;
 		}
 }
 
