@@ -297,7 +297,8 @@ static bool command(void)
 			fclose(out);
 			free(text);
 		}
-		if (rc && err.errnum != EEXIST && !strstr(err.text, "already") && !strstr(err.text, "there is no")) {
+		if (rc && !strstr(err.text, "EEXIST") && !strstr(err.text, "already") &&
+		    !strstr(err.text, "there is no")) {
 			printf("      ctl %s: %s\n", words[0], err.text);
 			ok = false;
 		}
