@@ -297,7 +297,7 @@ static bool command(void)
 			fclose(out);
 			free(text);
 		}
-		if (rc && !strstr(err.text, "EEXIST") && !strstr(err.text, "already") &&
+		if (rc && !strstr(err.text, "EEXIST") && !strstr(err.text, "ENOENT") && !strstr(err.text, "already") &&
 		    !strstr(err.text, "there is no")) {
 			printf("      ctl %s: %s\n", words[0], err.text);
 			ok = false;
