@@ -11,6 +11,7 @@ enum {
 	LONG_LIFE_S = 1000000,
 	STEPS_HARMLESS_S = 100, /* for tickets of hours */
 	CRASH_US = 60000000,
+	DELAYED_US = 2500000, /* longer than any rule's delay */
 };
 
 static void cut(struct storm_play *p, unsigned client, bool on)
@@ -306,6 +307,9 @@ void storm_calm(struct storm_play *p)
 		for (unsigned u = 0; u < STORM_USERS; u++)
 			if (p->grants[d][u].rights != STORM_ALL_RIGHTS)
 				storm_set_rights(p, d, u, STORM_ALL_RIGHTS);
+	/* A call that a rule delays can end a ticket yet. */
+	if (p->expired)
+		storm_pause(p, DELAYED_US);
 	for (unsigned i = 0; i < STORM_ACTORS && p->expired; i++)
 		if (p->stage->ops->ticket(p->stage, i / STORM_USERS, i % STORM_USERS, LONG_LIFE_S, &err) != 0)
 			storm_broken(p, NULL, "no ticket in the end: %s", err.text);
