@@ -267,8 +267,12 @@ static int32_t change_member(struct cell_request *rq, int32_t user, int32_t grou
 	group = group_id < 0 ? cell_principal_by_id(rq->cell, group_id) : NULL;
 	if (!group || !cell_principal_by_id(rq->cell, user))
 		code = CELL_PT_NOENT;
-	else if (in ? !cell_member_add(group, user) : !cell_member_remove(group, user))
-		code = in ? CELL_PT_IDEXIST : CELL_PT_NOENT;
+	else if (in && cell_is_member(group, user))
+		code = CELL_PT_IDEXIST;
+	else if (in && !cell_member_add(group, user))
+		code = ENOMEM;
+	else if (!in && !cell_member_remove(group, user))
+		code = CELL_PT_NOENT;
 	cell_note_principals(rq->cell);
 	rx_mutex_unlock(&rq->cell->lock);
 	return code;

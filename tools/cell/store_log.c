@@ -454,8 +454,11 @@ static void read_principal(struct reader *r)
 	}
 	p->creator = creator;
 	p->flags = flags;
-	while (n-- && !r->bad)
-		cell_member_add(p, (int32_t)get(r));
+	while (n-- && !r->bad) {
+		int32_t member = (int32_t)get(r);
+
+		r->bad |= !cell_member_add(p, member) && !cell_is_member(p, member);
+	}
 }
 
 static void read_record(struct reader *r)
