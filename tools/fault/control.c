@@ -229,6 +229,25 @@ static int read_answer(FILE *f, FILE *out, struct rx_error *err)
 	return rc;
 }
 
+/* A server that is gone is an error, not a signal. */
+static int send_command(int fd, char *const words[])
+{
+	char line[COMMAND_MAX + 1];
+	size_t len = 0;
+
+	for (size_t i = 0; words[i]; i++) {
+		int n = snprintf(line + len, sizeof(line) - len, "%s%s", i ? " " : "", words[i]);
+
+		if (n < 0 || (size_t)n >= sizeof(line) - len) {
+			errno = E2BIG;
+			return -1;
+		}
+		len += (size_t)n;
+	}
+	line[len++] = '\n';
+	return send(fd, line, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
+}
+
 int fault_control_call(const char *path, char *const words[], FILE *out, struct rx_error *err)
 {
 	struct sockaddr_un a;
@@ -244,13 +263,14 @@ int fault_control_call(const char *path, char *const words[], FILE *out, struct 
 			close(fd);
 		return -1;
 	}
-	f = fdopen(fd, "r+");
+	if (send_command(fd, words)) {
+		rx_error_errno(err, errno, "the control socket %s takes no command", path);
+		close(fd);
+		return -1;
+	}
+	f = fdopen(fd, "r");
 	if (!f)
 		fault_no_memory();
-	for (size_t i = 0; words[i]; i++)
-		fprintf(f, "%s%s", i ? " " : "", words[i]);
-	fputc('\n', f);
-	fflush(f);
 	rc = read_answer(f, out, err);
 	fclose(f);
 	if (rc == -2)
