@@ -235,8 +235,9 @@ static bool nudge(struct storm_play *p)
 	return stale;
 }
 
-/* What may not have been told is found out, refusals are forgotten. */
-static void rest(struct storm_play *p)
+/* What may not have been told is found out, refusals are forgotten. again: where time is real, whoever still seems
+ * to have missed something is so by what the server keeps of his former life, which the first rest has waited for. */
+static void rest(struct storm_play *p, bool again)
 {
 	bool stale = false, denied = false;
 
@@ -248,7 +249,7 @@ static void rest(struct storm_play *p)
 	rx_mutex_unlock(&p->lock);
 	for (unsigned n = 0; stale && p->stage->hurried && n < NUDGES; n++)
 		stale = nudge(p);
-	if (stale)
+	if (stale && !(again && p->stage->hurried))
 		storm_pause(p, STALE_US);
 	else if (denied)
 		storm_pause(p, FORGET_US);
@@ -276,7 +277,7 @@ static void settle(struct storm_play *p)
 {
 	uint64_t took_us;
 
-	rest(p);
+	rest(p, false);
 	for (unsigned i = 0; i < STORM_ACTORS && storm_unbroken(p); i++) {
 		storm_data_settle(&p->actors[i]);
 		storm_own_settle(&p->actors[i]);
@@ -284,7 +285,7 @@ static void settle(struct storm_play *p)
 	if (!storm_unbroken(p))
 		return;
 	/* What was stored just now may not have reached everybody. */
-	rest(p);
+	rest(p, true);
 	storm_data_check(p);
 	for (unsigned i = 0; i < STORM_ACTORS; i++)
 		storm_own_check(&p->actors[i]);
