@@ -63,9 +63,10 @@ $weather
 1 c0.alice write file 0 cell 0
 2 c0.alice fsync file 0
 30 rule s3: packet from client times 1 -> rebind
-500 c0.alice create dir 0 name 0
-530 rule s4: packet from client type data times 1 -> drop
-1000 c0.alice create dir 0 name 1
+31 c0.alice create dir 0 name 0
+300 rule s4: packet from client type data times 1 -> drop
+500 c0.alice create dir 0 name 1
+1500 c0.alice stat file 0
 END
 cat >"$tmp/long.plan" <<END
 seed 1
