@@ -381,29 +381,22 @@ static bool begin(struct play *p)
 {
 	const struct sim_disk_dice bad = { .brief = dice(p, 3) * 50, .eio = dice(p, 3) * 10, .full = dice(p, 3) * 20 };
 	struct rx_error err = { 0 };
-	int64_t life_s;
-	bool ok;
 
 	set_weather(p);
 	sim_site_init(&p->site, p->world, p->net, true);
 	sim_site_set_dice(&p->site, &bad);
-	life_s = dice(p, 2) ? 36000 : 20 + dice(p, 60);
+	p->life_s = dice(p, 2) ? 36000 : 20 + dice(p, 60);
 	if (sim_site_start(&p->site, &err)) {
 		printf("\n  the cell: %s\n", err.text);
 		return false;
 	}
 	for (unsigned i = 0; i < ACTORS; i++)
 		p->actors[i] = (struct actor){ .play = p, .client = i / USERS, .user = i % USERS, .number = i };
-	/* On a bad disk the first file may take longer than a short ticket lasts. */
-	p->life_s = 36000;
 	renew(p);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		if (!client_begin(p, i))
 			return false;
-	ok = actor_begin(&p->actors[0]);
-	p->life_s = life_s;
-	renew(p);
-	return ok;
+	return actor_begin(&p->actors[0]);
 }
 
 /* Everything has ended well: what everybody sees is the same, and what was kept is there. */
