@@ -149,8 +149,12 @@ static bool actor_begin(struct actor *a)
 			a->map = (uintptr_t)vfs_mmap(a->file, SIZE, PROT_READ | PROT_WRITE, 0, &err);
 		cm_vnode_put(v);
 		cm_vnode_put(dir);
-		if (!a->map)
-			world_sleep_us(p->world, 5000000);
+		if (a->map)
+			break;
+		world_sleep_us(p->world, 5000000);
+		/* On a bad disk this may take longer than a short ticket lasts. */
+		if (err.errnum == EKEYEXPIRED)
+			HOLDS(p, sim_site_ticket(&p->site, a->client, users[a->user], p->life_s, spec, &err) == 0);
 	}
 	if (!a->map && !c->dead)
 		printf("\n  seed %llu: actor %u: %s\n", (unsigned long long)p->seed, a->number, err.text);
