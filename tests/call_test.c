@@ -412,25 +412,34 @@ static void flood(void)
 	rig_stop(&R);
 }
 
-/* A server that began to reply before it had read everything acknowledges no more of the
- * request; that it answers PINGs must do. */
-static void unread_request(void)
+/* A call whose whole request has been sent, to a server that is played from here on. */
+static struct rx_call *sent_request(const char *text, size_t len)
 {
-	static const char text[4000];
 	struct rx_conn *conn;
 	struct rx_call *call;
-	unsigned pings = 0;
 
 	begin();
 	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
 	call = rx_core_call_new(conn, R.now);
-	rx_core_call_write(call, R.now, text, sizeof text);
+	rx_core_call_write(call, R.now, text, len);
 	rx_core_call_flush(call, R.now);
 	while (rig_pull(&R))
 		;
 	R.role = 0;
 	R.epoch = conn->epoch;
 	R.cid = conn->cid;
+	return call;
+}
+
+/* A server that began to reply before it had read everything acknowledges no more of the
+ * request; that it answers PINGs must do. */
+static void unread_request(void)
+{
+	static const char text[4000];
+	struct rx_call *call = sent_request(text, sizeof text);
+	struct rx_conn *conn = call->conn;
+	unsigned pings = 0;
+
 	rig_data(&R, 1, 1, 0, "early");
 	for (uint64_t end = R.now + 200000000; R.now < end && call->state == RX_CS_RECV;) {
 		rig_wait(&R, 1000000);
@@ -583,21 +592,10 @@ static void answer(uint32_t first, uint32_t previous, uint8_t reason, uint32_t s
 static void forgotten(void)
 {
 	static const char text[4000];
-	struct rx_conn *conn;
-	struct rx_call *call;
-	uint32_t early;
+	struct rx_call *call = sent_request(text, sizeof text);
+	struct rx_conn *conn = call->conn;
+	uint32_t early = R.h.serial;
 
-	begin();
-	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
-	call = rx_core_call_new(conn, R.now);
-	rx_core_call_write(call, R.now, text, sizeof text);
-	rx_core_call_flush(call, R.now);
-	while (rig_pull(&R))
-		;
-	early = R.h.serial;
-	R.role = 0;
-	R.epoch = conn->epoch;
-	R.cid = conn->cid;
 	answer(2, 1, RX_ACK_REQUESTED, early);
 	answer(1, 3, RX_ACK_DELAY, early); /* late: it was sent before the other one */
 	CU_ASSERT(call->state == RX_CS_RECV);
@@ -616,19 +614,9 @@ static void forgotten(void)
 static void half_forgotten(void)
 {
 	static const char text[2000];
-	struct rx_conn *conn;
-	struct rx_call *call;
+	struct rx_call *call = sent_request(text, sizeof text);
+	struct rx_conn *conn = call->conn;
 
-	begin();
-	conn = rx_core_conn_new(R.ep, R.now, &R.peer, RIG_SERVICE, R.null_sec, NULL);
-	call = rx_core_call_new(conn, R.now);
-	rx_core_call_write(call, R.now, text, sizeof text);
-	rx_core_call_flush(call, R.now);
-	while (rig_pull(&R))
-		;
-	R.role = 0;
-	R.epoch = conn->epoch;
-	R.cid = conn->cid;
 	rig_ack(&R, 1, 1, 2, RX_ACK_DELAY, "11");
 	do
 		rig_wait(&R, 20000000);

@@ -160,13 +160,9 @@ static bool all_places(const struct trial *t, unsigned only, unsigned variant)
 
 static void test_programs(void)
 {
-	const char *only = getenv("UMAFS_NTH");
-	size_t len = only ? strcspn(only, ":") : 0;
-	unsigned n = 0, variant = 0;
+	const struct run_only only = run_only();
 	bool ok = true;
 
-	if (only && only[len])
-		sscanf(only + len, ":%u:%u", &n, &variant);
 	CU_ASSERT_FATAL(tree_begin(&tree) && tree_reset(&tree));
 	write_file("rules", "packet prob 1% -> drop\n");
 	write_file("good.scenario",
@@ -181,10 +177,8 @@ static void test_programs(void)
 	setenv("TMPDIR", tmp, 1);
 	printf("\n");
 	for (unsigned i = 0; i < TRIALS; i++) {
-		if (only && (strlen(trials[i].name) != len || strncmp(trials[i].name, only, len)))
-			continue;
-		if (!trials[i].root || geteuid() == 0)
-			ok &= all_places(&trials[i], n, variant);
+		if (run_is_wanted(&only, trials[i].name) && (!trials[i].root || geteuid() == 0))
+			ok &= all_places(&trials[i], only.n, only.variant);
 	}
 	tree_end(&tree);
 	CU_ASSERT(ok);

@@ -68,15 +68,12 @@ static bool all_places(const char *operation, char **env, unsigned only, unsigne
 
 static void all_operations(char *mode)
 {
-	const char *only = getenv("UMAFS_NTH");
-	size_t len = only ? strcspn(only, ":") : 0;
+	const struct run_only only = run_only();
 	char *argv[] = { "client", NULL }, *env[] = { mode, NULL };
 	struct run *r = calloc(1, sizeof(*r));
-	unsigned n = 0, variant = 0, i = 0;
+	unsigned i = 0;
 	bool ok = true;
 
-	if (only && only[len])
-		sscanf(only + len, ":%u:%u", &n, &variant);
 	run_plan_forget();
 	CU_ASSERT_FATAL(tree_begin(&tree));
 	r->program = "client";
@@ -84,10 +81,8 @@ static void all_operations(char *mode)
 	run_whole(r, argv);
 	printf("\n");
 	for (char *rest = r->said, *one; (one = strsep(&rest, "\n")) && *one; i++) {
-		if (only && (strlen(one) != len || strncmp(one, only, len)))
-			continue;
-		if (only || run_plan_whole() || i % 5 == 0)
-			ok &= all_places(one, env, n, variant);
+		if (run_is_wanted(&only, one) && (only.name || run_plan_whole() || i % 5 == 0))
+			ok &= all_places(one, env, only.n, only.variant);
 	}
 	free(r);
 	tree_end(&tree);

@@ -202,6 +202,21 @@ void run_plan_forget(void)
 	memset(known, 0, sizeof(known));
 }
 
+struct run_only run_only(void)
+{
+	struct run_only only = { .name = getenv("UMAFS_NTH") };
+
+	only.len = only.name ? strcspn(only.name, ":") : 0;
+	if (only.name && only.name[only.len])
+		sscanf(only.name + only.len, ":%u:%u", &only.n, &only.variant);
+	return only;
+}
+
+bool run_is_wanted(const struct run_only *only, const char *name)
+{
+	return !only->name || (strlen(name) == only->len && !strncmp(name, only->name, only->len));
+}
+
 unsigned run_plan_step(void)
 {
 	const char *step = getenv("UMAFS_NTH_STEP");

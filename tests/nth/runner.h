@@ -38,6 +38,15 @@ void run_whole(struct run *r, char **argv);
 /* Where the failure was, and how it ended; for messages. */
 void run_explain(const struct run *r, const char *what);
 
+/* $UMAFS_NTH=NAME[:N[:VARIANT]]: the one trial to make, and there only the n-th call's failure; n 0: all. */
+struct run_only {
+	const char *name; /* NULL: all trials */
+	size_t len;
+	unsigned n, variant;
+};
+struct run_only run_only(void);
+bool run_is_wanted(const struct run_only *only, const char *name);
+
 /* The calls to fail of what a run without failures made: each place's first few, fewer when
  * it has failed in earlier plans; every step-th place only; step 0: none. Asks for n from 1 on; 0: no more. */
 struct run_plan {

@@ -464,14 +464,11 @@ static bool make_keytab(void)
 
 static void test_cell(void)
 {
-	const char *only = getenv("UMAFS_NTH");
-	size_t len = only ? strcspn(only, ":") : 0;
-	unsigned n = 0, variant = 0, net = 1 + (unsigned)getpid() % 0xfffe;
+	const struct run_only only = run_only();
+	unsigned net = 1 + (unsigned)getpid() % 0xfffe;
 	char krb5[100];
 	bool ok = true;
 
-	if (only && only[len])
-		sscanf(only + len, ":%u:%u", &n, &variant);
 	strcpy(base, "/tmp/umafs-nth.XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(base));
 	snprintf(data, sizeof(data), "%s/data", base);
@@ -483,12 +480,12 @@ static void test_cell(void)
 	ip = 0x7f000000 | net << 8 | 1;
 	printf("\n");
 	CU_ASSERT_FATAL(make_keytab() && make_used());
-	if (!only || !strncmp(only, "new", len))
-		ok &= all_places("new", NEW, n, variant);
-	if (!only || !strncmp(only, "used", len))
-		ok &= all_places("used", USED, n, variant);
-	if (!only || !strncmp(only, "memory", len))
-		ok &= all_places("memory", MEMORY, n, variant);
+	if (run_is_wanted(&only, "new"))
+		ok &= all_places("new", NEW, only.n, only.variant);
+	if (run_is_wanted(&only, "used"))
+		ok &= all_places("used", USED, only.n, only.variant);
+	if (run_is_wanted(&only, "memory"))
+		ok &= all_places("memory", MEMORY, only.n, only.variant);
 	nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	CU_ASSERT(ok);
 }

@@ -262,19 +262,15 @@ static bool all_places(const struct command *c, unsigned only, unsigned variant)
 
 static void test_commands(void)
 {
-	const char *only = getenv("UMAFS_NTH");
-	size_t len = only ? strcspn(only, ":") : 0;
-	unsigned n = 0, variant = 0;
+	const struct run_only only = run_only();
 	bool ok = true;
 
-	if (only && only[len])
-		sscanf(only + len, ":%u:%u", &n, &variant);
 	CU_ASSERT_FATAL(tree_begin(&tree));
 	setenv("KRB5CCNAME", tree.ccache, 1);
 	printf("\n");
-	for (unsigned i = 0; i < COMMANDS; i += only || run_plan_whole() ? 1 : 5)
-		if (!only || (strlen(commands[i].name) == len && !strncmp(commands[i].name, only, len)))
-			ok &= all_places(&commands[i], n, variant);
+	for (unsigned i = 0; i < COMMANDS; i += only.name || run_plan_whole() ? 1 : 5)
+		if (run_is_wanted(&only, commands[i].name))
+			ok &= all_places(&commands[i], only.n, only.variant);
 	tree_end(&tree);
 	CU_ASSERT(ok);
 }

@@ -65,12 +65,6 @@ static struct {
 	uint64_t plays, cell_deaths, client_deaths, failed_ops, synced, renewals;
 } count;
 
-#define HOLDS(p, condition)                                                                                            \
-	do {                                                                                                           \
-		if (!(condition) && (p)->violations++ == 0)                                                            \
-			printf("\n  seed %llu: line %d: %s\n", (unsigned long long)(p)->seed, __LINE__, #condition);   \
-	} while (0)
-
 static unsigned dice(struct play *p, unsigned n)
 {
 	return (unsigned)(world_random(p->world) % n);
@@ -476,12 +470,7 @@ static struct sim_outcome play(uint64_t seed)
 	p->env = world_env(p->world);
 	world_set_maybe(p->world, seed % 2 ? 50 : 0);
 	p->net = world_net_new(p->world, &link);
-	o.ok = world_run(p->world, conduct, p);
-	if (!o.ok)
-		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
-	o.ok = o.ok && p->violations == 0;
-	o.virtual_us = rx_now_us(p->env);
-	o.trace = world_trace(p->world);
+	o = sim_run(p->world, seed, conduct, p, &p->violations);
 	if (o.ok) {
 		world_net_free(p->net);
 		fault_set_free(p->rules);

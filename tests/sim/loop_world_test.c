@@ -139,12 +139,8 @@ static struct sim_outcome play(uint64_t seed)
 	p.env = world_env(p.world);
 	world_set_maybe(p.world, seed % 2 ? 50 : 0);
 	p.net = world_net_new(p.world, &link);
-	o.ok = world_run(p.world, conduct, &p);
-	if (!o.ok)
-		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
-	o.ok = o.ok && p.wrong == 0 && p.done == CALLERS;
-	o.virtual_us = rx_now_us(p.env);
-	o.trace = world_trace(p.world);
+	o = sim_run(p.world, seed, conduct, &p, &p.wrong);
+	o.ok = o.ok && p.done == CALLERS;
 	if (o.ok)
 		world_net_free(p.net);
 	world_free(p.world);

@@ -34,12 +34,6 @@ struct play {
 	unsigned violations, moves;
 };
 
-#define HOLDS(p, condition)                                                                                            \
-	do {                                                                                                           \
-		if (!(condition) && (p)->violations++ == 0)                                                            \
-			printf("\n  seed %llu: line %d: %s\n", (unsigned long long)(p)->seed, __LINE__, #condition);   \
-	} while (0)
-
 static unsigned dice(struct play *p, unsigned n)
 {
 	return (unsigned)(world_random(p->world) % n);
@@ -303,12 +297,7 @@ static struct sim_outcome play(uint64_t seed)
 	p->env = world_env(p->world);
 	p->net = world_net_new(p->world, &link);
 	world_set_maybe(p->world, 40 + (unsigned)(seed % 4) * 60);
-	o.ok = world_run(p->world, conduct, p);
-	if (!o.ok)
-		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
-	o.ok = o.ok && p->violations == 0;
-	o.virtual_us = rx_now_us(p->env);
-	o.trace = world_trace(p->world);
+	o = sim_run(p->world, seed, conduct, p, &p->violations);
 	if (o.ok)
 		world_net_free(p->net);
 	world_free(p->world);

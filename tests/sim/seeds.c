@@ -23,6 +23,19 @@ static void report(uint64_t seeds, uint64_t virtual_us, uint64_t real_us)
 	       (double)seeds / real_s * 60, (double)virtual_us / (double)real_us);
 }
 
+struct sim_outcome sim_run(struct world *world, uint64_t seed, void (*conduct)(void *), void *arg,
+			   const unsigned *violations)
+{
+	struct sim_outcome o = { .ok = world_run(world, conduct, arg) };
+
+	if (!o.ok)
+		printf("\n  seed %llu: nobody can go on\n", (unsigned long long)seed);
+	o.ok = o.ok && *violations == 0;
+	o.virtual_us = rx_now_us(world_env(world));
+	o.trace = world_trace(world);
+	return o;
+}
+
 bool sim_seeds(unsigned standard, sim_play_fn *play)
 {
 	uint64_t seeds = setting("UMAFS_SEEDS", standard), first = setting("UMAFS_FIRST_SEED", 1);

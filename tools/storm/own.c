@@ -216,6 +216,14 @@ static void failed(struct storm_actor *a, const struct storm_moment *m, uint32_t
 			     *err->text ? err->text : "SIGBUS");
 }
 
+static uint64_t within_mapping(struct storm_own *o, uint64_t off, uint64_t len)
+{
+	uint64_t size = latest(o)->size, there = off >= size ? 0 : size - off;
+
+	len = len < there ? len : there;
+	return len < BY_BYTE ? len : BY_BYTE;
+}
+
 static void put(struct storm_actor *a, const struct storm_moment *m, uint64_t off, uint64_t len, bool mapped)
 {
 	struct storm_play *p = a->play;
@@ -224,10 +232,8 @@ static void put(struct storm_actor *a, const struct storm_moment *m, uint64_t of
 	struct rx_error err = { 0 };
 	int64_t done;
 
-	if (mapped) {
-		len = off >= latest(o)->size ? 0 : latest(o)->size - off < len ? latest(o)->size - off : len;
-		len = len < BY_BYTE ? len : BY_BYTE;
-	}
+	if (mapped)
+		len = within_mapping(o, off, len);
 	fill(a, bytes, len);
 	done = mapped ? (int64_t)store_bytes(a, bytes, off, len)
 		      : vfs_pwrite(a->handles[STORM_OWN].file, bytes, len, off, &err);
@@ -255,10 +261,8 @@ static void get(struct storm_actor *a, const struct storm_moment *m, uint64_t of
 	struct rx_error err = { 0 };
 	int64_t got;
 
-	if (mapped) {
-		len = off >= latest(o)->size ? 0 : latest(o)->size - off < len ? latest(o)->size - off : len;
-		len = len < BY_BYTE ? len : BY_BYTE;
-	}
+	if (mapped)
+		len = within_mapping(o, off, len);
 	got = mapped ? load_bytes(a, bytes, off, len) : read_on(a, bytes, len, off, &err);
 	rx_mutex_lock(&p->lock);
 	if (!o->doubt)
