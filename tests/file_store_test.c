@@ -1,5 +1,7 @@
 /* Stores of a vnode through the whole cache manager: lengths, and files that are gone. The
  * server has one file, the space is a stand-in. */
+#include <errno.h>
+
 #include "tests/one_file.h"
 #include "tests/unit.h"
 
@@ -116,7 +118,29 @@ static void test_killed_extension(void)
 	stop();
 }
 
-UNIT_MAIN("file store", { "FileLength of A's store does not carry B's unstored extension", test_file_length },
+/* Bytes that are there, as the reply's own status says, but do not come, are not zeros. */
+static void test_short_reply(void)
+{
+	struct rx_error err = { 0 };
+	uint8_t bytes[100];
+	uint64_t version;
+	size_t got;
+
+	start();
+	CU_ASSERT_EQUAL(cm_fetch(server.file, server.a, 0, bytes, sizeof(bytes), &got, &version, &err), 0);
+	CU_ASSERT_EQUAL(got, 100);
+	CU_ASSERT_EQUAL(cm_fetch(server.file, server.a, 60, bytes, sizeof(bytes), &got, &version, &err), 0);
+	CU_ASSERT_EQUAL(got, 40);
+	server.keeps_back = 4;
+	CU_ASSERT_EQUAL(cm_fetch(server.file, server.a, 0, bytes, sizeof(bytes), &got, &version, &err), -1);
+	CU_ASSERT_EQUAL(err.errnum, EIO);
+	CU_ASSERT_EQUAL(cm_fetch(server.file, server.a, 60, bytes, sizeof(bytes), &got, &version, &err), -1);
+	CU_ASSERT_EQUAL(err.errnum, EIO);
+	stop();
+}
+
+UNIT_MAIN("file store", { "a reply shorter than its own status says is an error", test_short_reply },
+	  { "FileLength of A's store does not carry B's unstored extension", test_file_length },
 	  { "B's killed extension is gone", test_killed_extension },
 	  { "VNOVNODE from StoreData: the flush ends, the record is killed", test_gone_on_store },
 	  { "VNOVNODE from the FetchStatus before it: the flush ends, the record is killed", test_gone_on_status })

@@ -44,6 +44,7 @@ static int32_t op_fetch(struct rx_call *call, const struct afs_FetchData64_in *i
 		off = server.length;
 	if (len > server.length - off)
 		len = server.length - off;
+	len -= server.keeps_back < len ? server.keeps_back : len;
 	if (rx_rpc_send_length(call, &afs_rpc_FetchData64, len) || rx_call_write(call, server.content + off, len))
 		return 5;
 	fill(&out->status);

@@ -19,6 +19,7 @@ struct one_file {
 	uint64_t length, version;
 	int32_t store_code, status_code; /* abort with it */
 	uint64_t last_file_length;
+	uint64_t keeps_back; /* of what a fetch asks for, and what its status says is there */
 	unsigned stores;
 	int hold_reply, held; /* atomic: the reply of a store waits after the deed */
 };
