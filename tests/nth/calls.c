@@ -39,12 +39,18 @@
 
 #define HERE ((uintptr_t)__builtin_return_address(0))
 
-/* Who called the function that called the wrapper with this frame; 0: it has no frame pointer. */
+/* Who called the function that called the wrapper with this frame; 0: it has no frame pointer, as only builds for
+ * debugging have for sure. */
 static uintptr_t from(void **frame)
 {
+#ifdef UMAFS_DEBUG
 	void **up = frame[0];
 
 	return up > frame && (char *)up - (char *)frame < 1 << 16 ? (uintptr_t)up[1] : 0;
+#else
+	(void)frame;
+	return 0;
+#endif
 }
 #define nth_fails(call, allocation, at) nth_fails_from(call, allocation, at, from(__builtin_frame_address(0)))
 
